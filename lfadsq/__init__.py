@@ -1,0 +1,1 @@
+"""Train LFADS models on every GPU a lab may use."""

@@ -1,0 +1,1 @@
+"""Demonstration data, and loaders for the formats people have."""

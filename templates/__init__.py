@@ -1,0 +1,1 @@
+"""Text of every generated file."""
