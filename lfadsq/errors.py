@@ -10,7 +10,8 @@
     ├── StorageError (OSError)              the disk is full, or a file cannot be written or read
     ├── RunError
     │   ├── RunNotFoundError (LookupError)
-    │   └── RunExistsError (FileExistsError)
+    │   ├── RunExistsError (FileExistsError)
+    │   └── HashCollisionError              two different settings have the same hash
     ├── QueueError (RuntimeError)
     │   └── NoGpuError                      a GPU was asked for that this machine does not have
     ├── TrainingError (RuntimeError)
@@ -34,6 +35,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DatasetError",
+    "HashCollisionError",
     "LfadsqError",
     "NoGpuError",
     "NonFiniteCostError",
@@ -134,6 +136,10 @@ class RunNotFoundError(RunError, LookupError):
 
 class RunExistsError(RunError, FileExistsError):
     """A run of that name is there already and differs."""
+
+
+class HashCollisionError(RunError):
+    """Two different settings have the same hash, so their files would lie in one folder."""
 
 
 class QueueError(LfadsqError, RuntimeError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from lfadsq.errors import StorageError
 
-__all__ = ["make_folder", "storage_errors", "write_text", "written_aside"]
+__all__ = ["make_folder", "move_into_place", "storage_errors", "write_text", "written_aside"]
 
 # mkstemp makes files private, but results are for the lab: the user's own umask decides, though
 # nothing is ever writable by everyone. A umask can only be read by setting it, so this happens
@@ -26,6 +27,7 @@ os.umask(_UMASK)
 _REMEDIES = {
     errno.ENOSPC: "free some space on that disk, then run the same again",
     errno.EDQUOT: "your quota on that disk is used up: free some space, then run the same again",
+    errno.EFBIG: "the limit on file sizes (ulimit -f) or the disk allows no larger file: raise it",
     errno.EACCES: "choose a folder that you may write to",
     errno.EPERM: "choose a folder that you may write to",
     errno.EROFS: "that disk is read-only: choose another folder",
@@ -53,10 +55,10 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
     except StorageError:
         raise
     except OSError as error:
-        # HDF5 reports a full disk as an OSError whose errno is only in its text.
+        # HDF5 raises an OSError whose errno is only in its text.
         code = error.errno
-        if code is None and "errno = 28" in str(error):
-            code = errno.ENOSPC
+        if code is None and (found := re.search(r"errno = (\d+)", str(error))):
+            code = int(found[1])
         reason = os.strerror(code) if code else str(error)
         raise StorageError(
             f"cannot {doing} {path}: {reason}", _REMEDIES.get(code or 0, "see that it is usable")
@@ -126,6 +128,19 @@ def write_text(path: Path, text: str, *, durable: bool = True, executable: bool 
         if executable:
             mode = aside.stat().st_mode
             aside.chmod(mode | (mode & 0o444) >> 2)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Rename a complete file into another folder of the same disk, and flush that folder.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be moved; `source` is then still there, and an old `target` too.
+    """
+    with storage_errors(target, "write"):
+        source.replace(target)
+        _flush(target.parent, os.O_RDONLY)
 
 
 def make_folder(path: Path) -> Path:

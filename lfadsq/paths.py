@@ -12,10 +12,12 @@ from pathlib import Path
 __all__ = [
     "LAST_VERSION_WITHOUT_RUN_NAME_IN_DATA",
     "CollectionPaths",
+    "DataPaths",
     "OutputPaths",
     "RunPaths",
     "dataset_name_of",
     "input_file_name",
+    "input_info_name",
 ]
 
 LAST_VERSION_WITHOUT_RUN_NAME_IN_DATA = 20171106
@@ -32,6 +34,15 @@ def input_file_name(dataset_name: str) -> str:
     'lfads_dataset001.h5'
     """
     return f"{INPUT_FILE_STEM}_{dataset_name}.h5"
+
+
+def input_info_name(dataset_name: str) -> str:
+    """Name the file that tells what is in the trainer's input of a dataset.
+
+    >>> input_info_name("dataset001")
+    'inputInfo_dataset001.mat'
+    """
+    return f"inputInfo_{dataset_name}.mat"
 
 
 def dataset_name_of(path: Path) -> str:
@@ -164,7 +175,28 @@ class RunPaths:
 
     def input_info(self, dataset_name: str) -> Path:
         """Give the link to what is known about the trainer's input of a dataset."""
-        return self.lfads_input / f"inputInfo_{dataset_name}.mat"
+        return self.lfads_input / input_info_name(dataset_name)
+
+
+@dataclass(frozen=True)
+class DataPaths:
+    """Prepared data that runs of one data hash and run specification share.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<collection>/data_<HASH>/<run name>``.
+    """
+
+    folder: Path
+
+    def input_h5(self, dataset_name: str) -> Path:
+        """Give the trainer's input of a dataset."""
+        return self.folder / input_file_name(dataset_name)
+
+    def input_info(self, dataset_name: str) -> Path:
+        """Give what is known about the trainer's input of a dataset."""
+        return self.folder / input_info_name(dataset_name)
 
 
 @dataclass(frozen=True)
@@ -204,10 +236,14 @@ class CollectionPaths:
 
     def data(self, data_hash: str, run_name: str) -> Path:
         """Give the folder of the prepared data that runs with this hash share."""
-        folder = self.folder / f"data_{data_hash}"
+        folder = self.data_root(data_hash)
         if self.version <= LAST_VERSION_WITHOUT_RUN_NAME_IN_DATA:
             return folder
         return folder / run_name
+
+    def data_root(self, data_hash: str) -> Path:
+        """Give the folder of all data prepared with this hash."""
+        return self.folder / f"data_{data_hash}"
 
     def params(self, param_hash: str) -> Path:
         """Give the folder of all runs with these parameters."""

@@ -29,14 +29,14 @@ __all__ = [
 
 SUBJECT = "lorenz_example"
 
-_SIGMA, _RHO, _BETA = 10.0, 28.0, 8.0 / 3.0  # Lorenz (1963), the chaotic regime
+_SIGMA, _RHO, _BETA = 10.0, 28.0, 8.0 / 3.0  # the chaotic regime (lorenz1963)
 _TRAJECTORY_TIME = 3.0  # of Lorenz, in a trial: two to four turns around the attractor
 _BURN_IN_TIME = 5.0  # by then every start lies on the attractor
 _BASE_RATE_HZ = (10.0, 20.0)
 _PEAK_RATE_HZ = (60.0, 200.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LorenzDataset:
     """One simulated recording.
 
@@ -81,7 +81,7 @@ def lorenz_trajectories(
     Notes
     -----
     dx/dt = sigma (y - x), dy/dt = x (rho - z) - y, dz/dt = x y - beta z, with sigma = 10, rho = 28,
-    beta = 8/3 (Lorenz 1963).
+    beta = 8/3 (lorenz1963).
     """
 
     def derivative(_time: float, state: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -182,7 +182,7 @@ def generate_demo_datasets(
     list of Path
         The files, in MAT v5 format (readable by MATLAB's ``load``), with fields ``spikes`` (trial,
         channel, time; uint8), ``timeMs``, ``conditionId`` (from 1), ``conditionRates`` (condition,
-        channel, time; spikes/s), ``subject``, ``datetime``. Files that exist are kept as they are.
+        channel, time; spikes/s), ``subject``, ``saveTags``, ``datetime``. Files that exist are kept as they are.
 
     Raises
     ------
@@ -259,6 +259,7 @@ def _write_mat(path: Path, dataset: LorenzDataset) -> None:
         "conditionId": dataset.condition_id,
         "conditionRates": dataset.condition_rates,
         "subject": SUBJECT,
+        "saveTags": "1",
         "datetime": "31-Jan-2018 00:00:00",
     }
     with written_aside(path) as aside, aside.open("wb") as stream:

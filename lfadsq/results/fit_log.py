@@ -26,7 +26,7 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitLog:
     """Costs of a training, epoch by epoch.
 

@@ -21,7 +21,7 @@ _SPLITS = ("train", "valid")
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PosteriorMeans:
     """What a trained model infers for every trial of a dataset.
 

@@ -1,0 +1,1 @@
+"""What to run: datasets, hyperparameters, run specifications, and the files made from them."""

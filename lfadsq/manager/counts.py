@@ -1,0 +1,212 @@
+"""`DatasetCounts`: spike counts of one dataset, as a `Run` gives them, and their checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lfadsq.errors import ConfigError, DatasetError
+
+__all__ = ["DatasetCounts", "trial_blocks"]
+
+_TRIALS_PER_BLOCK = 64
+_AXES = "(trial, channel, time)"
+_INPUT_AXES = "(trial, input, time)"
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value
+class DatasetCounts:
+    """Spike counts of one dataset in raw bins, with what else is known of each trial.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray, shape (trial, channel, time), integers in any dtype [spikes/bin]
+        Spike counts in raw bins.
+    time_ms : numpy.ndarray, shape (time,), optional [ms]
+        Time of each raw bin; evenly spaced. Without it, times count from 0 in steps of `bin_ms`.
+    bin_ms : float, optional [ms]
+        Width of a raw bin; by default the step of `time_ms`.
+    condition_id : numpy.ndarray, shape (trial,), optional
+        Condition of each trial: numbers or text.
+    truth : numpy.ndarray, shape (trial, channel, time), optional
+        True rates in each raw bin, in any unit.
+    external_inputs : numpy.ndarray, shape (trial, input, time), optional
+        Measured inputs in each raw bin.
+    """
+
+    counts: npt.NDArray[Any]
+    time_ms: npt.NDArray[Any] | None = None
+    bin_ms: float | None = None
+    condition_id: npt.NDArray[Any] | None = None
+    truth: npt.NDArray[Any] | None = None
+    external_inputs: npt.NDArray[Any] | None = None
+
+    @classmethod
+    def of(cls, given: object) -> DatasetCounts:
+        """Accept what a user's ``generate_counts_for_dataset`` returned.
+
+        Parameters
+        ----------
+        given : DatasetCounts or mapping
+            A mapping has the attributes above as keys.
+
+        Raises
+        ------
+        ConfigError
+            If it is something else, or has other keys.
+        """
+        if isinstance(given, cls):
+            return given
+        known = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(given, Mapping):
+            raise ConfigError(
+                f"generate_counts_for_dataset returned {type(given).__name__}",
+                f"return a DatasetCounts or a dict with the keys {', '.join(known)}",
+            )
+        unknown = [str(key) for key in given if key not in known]
+        if unknown or "counts" not in given:
+            problem = f"unknown keys {', '.join(unknown)}" if unknown else "no key 'counts'"
+            raise ConfigError(
+                f"generate_counts_for_dataset returned {problem}", f"known are {', '.join(known)}"
+            )
+        return cls(**given)
+
+    def checked(self, dataset_name: str) -> DatasetCounts:
+        """Refuse what LFADS cannot be given, and fill in what was left out.
+
+        Parameters
+        ----------
+        dataset_name : str
+            For messages.
+
+        Returns
+        -------
+        DatasetCounts
+            The same, with every field an array, and `time_ms` and `bin_ms` set.
+
+        Raises
+        ------
+        DatasetError
+            If a number of dimensions is wrong, shapes do not fit each other, counts are NaN,
+            negative or no whole numbers, or times are not evenly spaced.
+        """
+        counts = _array(self.counts, "counts", _AXES, dataset_name)
+        num_trials, _, num_bins = counts.shape
+        if counts.size == 0:
+            raise DatasetError(
+                f"the counts of {dataset_name} have shape {counts.shape}: there is nothing in them"
+            )
+        truth = self._optional(self.truth, "truth", _AXES, dataset_name)
+        if truth is not None and truth.shape != counts.shape:
+            raise _misfit(dataset_name, "truth", truth.shape, counts.shape)
+        inputs = self._optional(self.external_inputs, "external_inputs", _INPUT_AXES, dataset_name)
+        if inputs is not None and inputs.shape[::2] != counts.shape[::2]:
+            raise _misfit(dataset_name, "external_inputs", inputs.shape, counts.shape)
+        condition_id = None if self.condition_id is None else np.asarray(self.condition_id).ravel()
+        if condition_id is not None and len(condition_id) != num_trials:
+            raise _misfit(dataset_name, "condition_id", condition_id.shape, counts.shape)
+        time_ms, bin_ms = _time_axis(self.time_ms, self.bin_ms, num_bins, dataset_name)
+        _check_counts(counts, dataset_name)
+        for name, values in (("truth", truth), ("external_inputs", inputs)):
+            if values is not None:
+                _check_finite(values, name, dataset_name)
+        return DatasetCounts(counts, time_ms, bin_ms, condition_id, truth, inputs)
+
+    @staticmethod
+    def _optional(
+        values: npt.NDArray[Any] | None, name: str, axes: str, dataset_name: str
+    ) -> npt.NDArray[Any] | None:
+        return None if values is None else _array(values, name, axes, dataset_name)
+
+
+def trial_blocks(num_trials: int) -> Iterator[slice]:
+    """Cut trials into blocks small enough to convert without doubling a dataset's memory."""
+    for first in range(0, num_trials, _TRIALS_PER_BLOCK):
+        yield slice(first, min(first + _TRIALS_PER_BLOCK, num_trials))
+
+
+def _array(values: Any, name: str, axes: str, dataset_name: str) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.ndim != 3:
+        raise DatasetError(
+            f"{name} of {dataset_name} have {array.ndim} dimensions, shape {array.shape}",
+            f"give three: {axes}",
+        )
+    if array.dtype.kind not in "biuf":
+        raise DatasetError(f"{name} of {dataset_name} are of type {array.dtype}", "give numbers")
+    return array
+
+
+def _misfit(
+    dataset_name: str, name: str, shape: tuple[int, ...], counts_shape: tuple[int, ...]
+) -> DatasetError:
+    return DatasetError(
+        f"{name} of {dataset_name} have shape {shape}, which does not fit the counts' "
+        f"{counts_shape} {_AXES}"
+    )
+
+
+def _time_axis(
+    time_ms: npt.NDArray[Any] | None, bin_ms: float | None, num_bins: int, dataset_name: str
+) -> tuple[npt.NDArray[np.float64], float]:
+    if time_ms is None:
+        if bin_ms is None:
+            raise DatasetError(
+                f"neither the times nor the width of the raw bins of {dataset_name} are known",
+                "give time_ms or bin_ms",
+            )
+        times = np.arange(num_bins, dtype=np.float64) * float(bin_ms)
+    else:
+        times = np.asarray(time_ms, dtype=np.float64).ravel()
+    if len(times) != num_bins:
+        raise DatasetError(
+            f"time_ms of {dataset_name} has {len(times)} values, the counts have {num_bins} bins"
+        )
+    if bin_ms is None:
+        if num_bins < 2:
+            raise DatasetError(f"{dataset_name} has a single raw bin", "give its width as bin_ms")
+        bin_ms = float((times[-1] - times[0]) / (num_bins - 1))
+    if not (np.isfinite(bin_ms) and bin_ms > 0):
+        raise DatasetError(f"the raw bins of {dataset_name} are {bin_ms:g} ms wide")
+    steps = np.diff(times)
+    if not np.all(np.abs(steps - bin_ms) <= 1e-3 * bin_ms):
+        raise DatasetError(
+            f"the times of {dataset_name} are not evenly spaced by {bin_ms:g} ms: their steps are "
+            f"{steps.min():g} to {steps.max():g} ms",
+            "give counts in bins of one width",
+        )
+    # The mean step of times such as 0.001 * k carries rounding of the last digits.
+    return times, round(bin_ms, 9)
+
+
+def _check_counts(counts: npt.NDArray[Any], dataset_name: str) -> None:
+    if counts.dtype.kind in "bu":
+        return
+    for block in trial_blocks(len(counts)):
+        part = counts[block]
+        wrong = part < 0
+        if counts.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                wrong = ~(part >= 0) | (part != np.floor(part)) | np.isinf(part)
+        if wrong.any():
+            trial, channel, time = (int(index) for index in np.argwhere(wrong)[0])
+            raise DatasetError(
+                f"counts of {dataset_name} are {part[trial, channel, time]} in trial "
+                f"{block.start + trial + 1}, channel {channel + 1}, bin {time + 1}",
+                "counts are whole numbers from 0: leave out trials or channels without data",
+            )
+
+
+def _check_finite(values: npt.NDArray[Any], name: str, dataset_name: str) -> None:
+    for block in trial_blocks(len(values)):
+        if not np.isfinite(values[block]).all():
+            raise DatasetError(
+                f"{name} of {dataset_name} have NaN or infinite values in trials "
+                f"{block.start + 1} to {block.stop}",
+                "give numbers for every bin",
+            )

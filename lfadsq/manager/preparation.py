@@ -1,0 +1,274 @@
+"""Preparing runs for LFADS: everything is checked first, and only then do files appear.
+
+Data are written into a hidden folder of the collection while they are checked, dataset by dataset,
+and moved into place when all of them are there. So bad input in the last dataset leaves nothing
+behind, and no more than one dataset is in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lfadsq.errors import ConfigError, DatasetError
+from lfadsq.files import make_folder, move_into_place, storage_errors, write_text
+from lfadsq.manager.counts import DatasetCounts
+from lfadsq.manager.datasets import Dataset
+from lfadsq.manager.inputs import InputShape, write_input_h5, write_input_info
+from lfadsq.manager.param_checks import check_params
+from lfadsq.manager.progress import showing_progress
+from lfadsq.manager.runs import Run
+from lfadsq.manager.scripts import render_run_scripts
+from lfadsq.paths import DataPaths
+
+__all__ = ["prepare_runs", "read_input_shapes"]
+
+_log = logging.getLogger(__name__)
+
+_STAGING_PREFIX = ".prepare_for_lfads."
+_ABANDONED_AFTER_S = 24 * 3600
+_MOST_LISTED = 5
+
+
+@dataclass
+class _Input:
+    """Input of one dataset, shared by all runs with the same data hash and run specification."""
+
+    dataset: Dataset
+    paths: DataPaths
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def h5(self) -> Path:
+        return self.paths.input_h5(self.dataset.name)
+
+    @property
+    def info(self) -> Path:
+        return self.paths.input_info(self.dataset.name)
+
+    @property
+    def is_there(self) -> bool:
+        return self.h5.exists() and self.info.exists()
+
+
+def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False) -> None:
+    """Write the trainer's input and the scripts of runs.
+
+    Parameters
+    ----------
+    folder : Path
+        The collection's folder.
+    runs : sequence of Run
+        Runs of this collection.
+    regenerate : bool, default False
+        Replace files that exist, instead of keeping them.
+
+    Raises
+    ------
+    ConfigError
+        If a setting cannot be trained, or does not fit a dataset.
+    DatasetError
+        If a dataset is missing, damaged, or holds what LFADS cannot be given.
+    StorageError
+        If the disk is full or a file cannot be written. In all these cases nothing on disk has
+        changed, unless the disk failed after the data were written: then what is there is complete,
+        and preparing again writes the rest.
+    """
+    for params in {id(run.params): run.params for run in runs}.values():
+        check_params(params)
+    inputs = _list_inputs(runs)
+    missing = [one for one in inputs if regenerate or not one.is_there]
+    _check_files_exist(missing)
+    for one in inputs:
+        if one not in missing:
+            _check_shape(one, InputShape.of_file(one.h5))
+    if missing:
+        _write_inputs(folder, missing)
+    with storage_errors(folder, "write into"):
+        for run in runs:
+            _link_inputs(run, regenerate=regenerate)
+    _write_scripts(runs, regenerate=regenerate)
+
+
+def read_input_shapes(runs: Sequence[Run]) -> list[list[InputShape]]:
+    """Read how large the prepared input of each run is.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Runs that were prepared.
+
+    Returns
+    -------
+    list of list of InputShape
+        For each run, the sizes of its datasets.
+
+    Raises
+    ------
+    ConfigError
+        If a run was not prepared.
+    StorageError
+        If its input is damaged.
+    """
+    known: dict[Path, InputShape] = {}
+    for one in _list_inputs(runs):
+        if not one.is_there:
+            raise ConfigError(
+                f"{one.runs[0].generate_title()} is not prepared", "call prepare_for_lfads first"
+            )
+        known[one.h5] = InputShape.of_file(one.h5)
+    return [[known[run.data_paths.input_h5(name)] for name in run.dataset_names] for run in runs]
+
+
+def _list_inputs(runs: Sequence[Run]) -> list[_Input]:
+    inputs: dict[Path, _Input] = {}
+    for run in runs:
+        for dataset in run.datasets:
+            key = run.data_paths.input_h5(dataset.name)
+            inputs.setdefault(key, _Input(dataset, run.data_paths)).runs.append(run)
+    return list(inputs.values())
+
+
+def _check_files_exist(inputs: Sequence[_Input]) -> None:
+    missing = {
+        str(one.dataset.path): None
+        for one in inputs
+        # A class that loads data in its own way may not have a file.
+        if type(one.dataset).load_data is Dataset.load_data and not one.dataset.path.is_file()
+    }
+    if missing:
+        raise DatasetError(
+            f"there is no dataset {', '.join(missing)}",
+            "check the path of the dataset collection, and that its disk is mounted",
+        )
+
+
+def _check_shape(prepared: _Input, shape: InputShape) -> None:
+    """Refuse settings that do not fit a dataset, all in one message."""
+    name = prepared.dataset.name
+    largest_batch = min(shape.num_train, shape.num_valid)
+    violations: dict[str, None] = {}
+    for params in (run.params for run in prepared.runs):
+        if params.c_batch_size > largest_batch:
+            violations[
+                f"c_batch_size {params.c_batch_size} is too large for {name}, of which "
+                f"{shape.num_train} trials train and {shape.num_valid} validate with "
+                f"trainToTestRatio {params.trainToTestRatio}: the largest that fits is "
+                f"{largest_batch}"
+            ] = None
+        if params.c_ext_input_dim not in (0, shape.num_inputs):
+            violations[
+                f"c_ext_input_dim is {params.c_ext_input_dim}, but {name} has {shape.num_inputs} "
+                "external inputs"
+            ] = None
+    if violations:
+        listed = list(violations)[:_MOST_LISTED]
+        if len(violations) > len(listed):
+            listed.append(f"and {len(violations) - len(listed)} more like these")
+        raise ConfigError("\n".join(listed))
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+def _write_inputs(folder: Path, missing: Sequence[_Input]) -> None:
+    with _staging(folder) as staging, showing_progress("Preparing data", len(missing)) as advance:
+        staged = []
+        for number, one in enumerate(missing):
+            aside = DataPaths(make_folder(staging / str(number)))
+            _stage(one, aside)
+            staged.append((one, aside))
+            advance(one.dataset.name)
+        for one, aside in staged:
+            make_folder(one.paths.folder)
+            move_into_place(aside.input_info(one.dataset.name), one.info)
+            move_into_place(aside.input_h5(one.dataset.name), one.h5)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder on the collection's disk; it vanishes, and so do folders left empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    staging = None
+    try:
+        make_folder(folder)
+        with storage_errors(folder, "write into"):
+            _remove_abandoned(folder)
+            staging = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=folder))
+        yield staging
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what a preparation left that was killed; a younger one may still be at work."""
+    for path in folder.glob(f"{_STAGING_PREFIX}*"):
+        with suppress(FileNotFoundError):  # its owner may end, and remove it, meanwhile
+            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _stage(one: _Input, aside: DataPaths) -> None:
+    run = one.runs[0]
+    name = one.dataset.name
+    counts = DatasetCounts.of(run.generate_counts_for_dataset(one.dataset)).checked(name)
+    spike_bin_ms, ratio = run.params.spikeBinMs, run.params.trainToTestRatio
+    _check_shape(one, InputShape.of_counts(counts, spike_bin_ms, ratio, name))
+    write_input_info(aside.input_info(name), counts, ratio, run.data_hash)
+    write_input_h5(aside.input_h5(name), counts, spike_bin_ms, ratio, name)
+
+
+# --- links and scripts ----------------------------------------------------------------------------
+
+
+def _link_inputs(run: Run, *, regenerate: bool) -> None:
+    make_folder(run.paths.lfads_input)
+    for name in run.dataset_names:
+        for target, link in (
+            (run.data_paths.input_info(name), run.paths.input_info(name)),
+            (run.data_paths.input_h5(name), run.paths.input_h5(name)),
+        ):
+            _link(os.path.relpath(target, link.parent), link, replace_file=regenerate)
+
+
+def _link(target: str, link: Path, *, replace_file: bool) -> None:
+    if link.is_symlink():
+        if str(link.readlink()) == target:
+            return
+    elif link.exists() and not replace_file:
+        return  # a copy of the collection in which links became files
+    aside = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    aside.symlink_to(target)
+    aside.replace(link)
+
+
+def _write_scripts(runs: Sequence[Run], *, regenerate: bool) -> None:
+    num_outdated = 0
+    for run in runs:
+        texts = render_run_scripts(run.paths, run.params, run.num_datasets)
+        for path, text in texts.items():
+            if path.exists():
+                with storage_errors(path, "read"):
+                    is_same = path.read_text(encoding="utf-8", errors="replace") == text
+                num_outdated += not is_same
+                if is_same or not regenerate:
+                    continue
+            # A script lost with the power is written again by the next call.
+            write_text(path, text, durable=False, executable=True)
+    if num_outdated and not regenerate:
+        _log.warning(
+            "kept %d scripts that differ from what would be written now; "
+            "replace them with prepare_for_lfads(regenerate=True)",
+            num_outdated,
+        )

@@ -1,0 +1,282 @@
+"""`RunSpec` and `Run`: which datasets are trained together, and one training of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lfadsq.errors import ConfigError, DatasetError, RunNotFoundError
+from lfadsq.manager.counts import DatasetCounts
+from lfadsq.manager.datasets import Dataset, DatasetCollection
+from lfadsq.manager.displays import attribute_lines, class_title, short_path
+from lfadsq.manager.names import check_name
+from lfadsq.manager.params import RunParams
+from lfadsq.paths import CollectionPaths, DataPaths, RunPaths
+
+if TYPE_CHECKING:
+    from lfadsq.results.fit_log import FitLog
+    from lfadsq.results.posterior_means import PosteriorMeans
+
+__all__ = ["Run", "RunSpec"]
+
+
+class RunSpec:
+    """Which datasets one model is trained on.
+
+    Parameters
+    ----------
+    name : str
+        What the runs are called; unique in a collection.
+    dataset_collection : DatasetCollection
+        Where the datasets are.
+    datasets : int, str, Dataset, or an iterable of these
+        Indices from 0, or names.
+
+    Attributes
+    ----------
+    name : str
+        As given.
+    dataset_names : tuple of str
+        Names of the datasets.
+
+    Raises
+    ------
+    ConfigError
+        If the name cannot be a folder's, or there is no dataset, or one comes twice.
+    RunNotFoundError
+        If a dataset is not in the collection.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dataset_collection: DatasetCollection,
+        datasets: int | str | Dataset | Iterable[int | str | Dataset],
+    ) -> None:
+        self.name = check_name(name, "run")
+        self.dataset_collection = dataset_collection
+        if isinstance(datasets, int | np.integer | str | Dataset):
+            datasets = [datasets]
+        self.dataset_names = tuple(self._find(dataset).name for dataset in datasets)
+        if not self.dataset_names:
+            raise ConfigError(f"the run {name!r} has no datasets", "give one or several")
+        twice = {name for name in self.dataset_names if self.dataset_names.count(name) > 1}
+        if twice:
+            raise ConfigError(
+                f"the run {name!r} has {', '.join(sorted(twice))} more than once", "name it once"
+            )
+
+    def _find(self, dataset: int | str | Dataset) -> Dataset:
+        if isinstance(dataset, Dataset):
+            found = self.dataset_collection.match_datasets_by_name(dataset.name)
+            if found is not dataset:
+                raise RunNotFoundError(
+                    f"{dataset} is not in {self.dataset_collection.name}, which has another of "
+                    "that name"
+                )
+            return found
+        if isinstance(dataset, str):
+            return self.dataset_collection.match_datasets_by_name(dataset)
+        num_datasets = self.dataset_collection.num_datasets
+        if isinstance(dataset, bool) or not 0 <= dataset < num_datasets:
+            raise RunNotFoundError(
+                f"there is no dataset with index {dataset}",
+                f"indices go from 0 to {num_datasets - 1}"
+                if num_datasets
+                else "add datasets first",
+            )
+        return self.dataset_collection.datasets[dataset]
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The datasets."""
+        return tuple(self.dataset_collection.match_datasets_by_name(self.dataset_names))
+
+    @property
+    def num_datasets(self) -> int:
+        """Number of datasets."""
+        return len(self.dataset_names)
+
+    def __repr__(self) -> str:
+        return f'{class_title(type(self))} "{self.name}" ({self.num_datasets} datasets)'
+
+
+class Run:
+    """One model: one setting of hyperparameters on the datasets of one run specification.
+
+    Override `generate_counts_for_dataset` to say how your recordings become spike counts.
+
+    Parameters
+    ----------
+    collection_paths : CollectionPaths
+        Files of its collection.
+    run_spec : RunSpec
+        Which datasets.
+    params : RunParams
+        The hyperparameters.
+
+    Attributes
+    ----------
+    run_spec : RunSpec
+        Which datasets.
+    params : RunParams
+        The hyperparameters; they cannot be changed.
+    param_hash, data_hash : str
+        Their hashes.
+    paths : RunPaths
+        Files of the run.
+    data_paths : DataPaths
+        Its prepared data, which runs with the same data hash share.
+    """
+
+    def __init__(
+        self, collection_paths: CollectionPaths, run_spec: RunSpec, params: RunParams
+    ) -> None:
+        self.run_spec = run_spec
+        self.params = params.frozen()
+        self.param_hash = params.param_hash
+        self.data_hash = params.data_hash
+        self.paths: RunPaths = collection_paths.run(self.param_hash, run_spec.name)
+        self.data_paths = DataPaths(collection_paths.data(self.data_hash, run_spec.name))
+
+    @property
+    def name(self) -> str:
+        """Name of the run: that of its run specification."""
+        return self.run_spec.name
+
+    @property
+    def path(self) -> Path:
+        """The folder of the run."""
+        return self.paths.folder
+
+    @property
+    def data_path(self) -> Path:
+        """The folder of its prepared data."""
+        return self.data_paths.folder
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The datasets."""
+        return self.run_spec.datasets
+
+    @property
+    def dataset_names(self) -> tuple[str, ...]:
+        """Names of the datasets."""
+        return self.run_spec.dataset_names
+
+    @property
+    def num_datasets(self) -> int:
+        """Number of datasets."""
+        return self.run_spec.num_datasets
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is finished."""
+        return self.paths.done.exists()
+
+    def generate_counts_for_dataset(self, dataset: Dataset) -> DatasetCounts:
+        """Turn a recording into spike counts; override this if your files differ.
+
+        It is called once for all runs that share the data, so the result may depend on those
+        hyperparameters alone that enter the data hash.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The recording.
+
+        Returns
+        -------
+        DatasetCounts
+            In raw bins; a dict with its fields as keys will do. Here: ``spikes`` (trial, channel,
+            time), ``timeMs``, and ``conditionId``, ``true_rates`` (trial, channel, time),
+            ``externalInputs`` (trial, input, time) where the file has them.
+
+        Raises
+        ------
+        DatasetError
+            If the file has no ``spikes`` or ``timeMs``, or cannot be read.
+        """
+        data = dataset.load_data()
+        missing = [name for name in ("spikes", "timeMs") if name not in data]
+        if missing:
+            raise DatasetError(
+                f"{dataset.path} has no {' and no '.join(missing)}",
+                "override generate_counts_for_dataset in your Run class",
+            )
+        return DatasetCounts(
+            counts=data["spikes"],
+            time_ms=data["timeMs"],
+            condition_id=data.get("conditionId"),
+            truth=data.get("true_rates"),
+            external_inputs=data.get("externalInputs"),
+        )
+
+    def load_posterior_means(self) -> PosteriorMeans | dict[str, PosteriorMeans]:
+        """Read what the trained model infers for every trial.
+
+        Returns
+        -------
+        PosteriorMeans or dict of str to PosteriorMeans
+            For a run on several datasets, by their names.
+
+        Raises
+        ------
+        ResultNotReadyError
+            If the run has not been trained and sampled.
+        ResultShapeError
+            If a file is damaged or does not fit the run's input.
+        """
+        from lfadsq.results.posterior_means import PosteriorMeans
+
+        means = {
+            name: PosteriorMeans.load(
+                self.paths, name, self.params.posterior_mean_kind, self.params.spikeBinMs
+            )
+            for name in self.dataset_names
+        }
+        return means if self.num_datasets > 1 else means[self.dataset_names[0]]
+
+    def load_fit_log(self) -> FitLog:
+        """Read the costs of the training, epoch by epoch; it may still be running.
+
+        Raises
+        ------
+        ResultNotReadyError
+            If the training has not finished an epoch.
+        """
+        from lfadsq.results.fit_log import FitLog
+
+        return FitLog.load(self.paths.output.fit_log())
+
+    def generate_title(self) -> str:
+        """Describe the run in one line."""
+        return (
+            f'{class_title(type(self))} "{self.name}" {self.params.param_hash_string} '
+            f"{self.params.data_hash_string}"
+        )
+
+    def __repr__(self) -> str:
+        lines = [
+            self.generate_title(),
+            f"  {self.params.get_diff_from_default()}",
+            f"  Path: {short_path(self.path)}",
+            "",
+            f"  {self.num_datasets} datasets",
+            *(f"  [{number:2d}] {one}" for number, one in enumerate(self.datasets, start=1)),
+            "",
+            *attribute_lines(
+                [
+                    ("name", f"'{self.name}'"),
+                    ("param_hash", f"'{self.param_hash}'"),
+                    ("data_hash", f"'{self.data_hash}'"),
+                    ("path", f"'{short_path(self.path)}'"),
+                    ("data_path", f"'{short_path(self.data_path)}'"),
+                    ("is_done", str(int(self.is_done))),
+                ]
+            ),
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,219 @@
+"""The text of every generated script: how runs are trained, queued and watched (FORMATS.md 5)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lfadsq.manager.params import RunParams
+from lfadsq.manager.templating import render
+from lfadsq.paths import INPUT_FILE_STEM, CollectionPaths, RunPaths
+
+__all__ = [
+    "RunTask",
+    "flag_text",
+    "render_queue_script",
+    "render_run_scripts",
+    "render_tensorboard_script",
+    "trainer_flags",
+]
+
+_SCALED_BY_DATASETS = {
+    "c_kl_increase_steps": "scaleIncreaseStepsWithDatasets",
+    "c_l2_increase_steps": "scaleIncreaseStepsWithDatasets",
+    "c_kl_start_step": "scaleStartStepWithDatasets",
+    "c_l2_start_step": "scaleStartStepWithDatasets",
+}
+_BATCH_SIZE_FLAG = "batch_size"
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """One task of the queue: a run, what it is called there, and what it needs.
+
+    Attributes
+    ----------
+    name : str
+        ``lfads_param_<HASH>_run<NNN>_<run name>``, dots as underscores.
+    paths : RunPaths
+        Files of the run.
+    memory_mb : int
+        Memory it is expected to take on its device [MB].
+    posterior_mean_only : bool
+        Whether the run is only to be sampled, not trained.
+    """
+
+    name: str
+    paths: RunPaths
+    memory_mb: int
+    posterior_mean_only: bool = False
+
+    @property
+    def script(self) -> Path:
+        """What the task runs."""
+        if self.posterior_mean_only:
+            return self.paths.posterior_mean_script
+        return self.paths.train_script
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes."""
+        return self.paths.posterior_mean_log if self.posterior_mean_only else self.paths.log
+
+    @property
+    def done(self) -> Path:
+        """What marks it as done."""
+        return self.paths.posterior_mean_done if self.posterior_mean_only else self.paths.done
+
+    def to_spec(self) -> dict[str, Any]:
+        """Give the task as `lfadsq.run_lfads_queue` takes it, with the keys of FORMATS.md 5."""
+        return {
+            "name": self.name,
+            "command": f"bash {shlex.quote(str(self.script.absolute()))}",
+            "memory_req": self.memory_mb,
+            "outfile": str(self.log.absolute()),
+            "donefile": str(self.done.absolute()),
+        }
+
+
+def flag_text(value: Any) -> str:
+    """Write a value as the trainer's command line takes it.
+
+    Doubles have six decimals, as in scripts that MATLAB wrote, but more where six would change the
+    value: MATLAB turned a learning rate of 1e-8 into 0.
+
+    >>> [flag_text(value) for value in (64, True, 0.95, 1e-5, 1e-8, 1 / 3, "poisson")]
+    ['64', 'true', '0.950000', '0.000010', '1e-08', '0.3333333333333333', 'poisson']
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        text = f"{value:f}"
+        return text if float(text) == value else repr(value)
+    if isinstance(value, tuple):
+        return ",".join(map(flag_text, value))
+    return str(value)
+
+
+def trainer_flags(params: RunParams, num_datasets: int) -> dict[str, str]:
+    """Give the trainer's flags for a setting.
+
+    Parameters
+    ----------
+    params : RunParams
+        The hyperparameters.
+    num_datasets : int
+        Number of datasets in the run, by which increase steps and start steps are multiplied
+        where the hyperparameters say so.
+
+    Returns
+    -------
+    dict of str to str
+        Text of each flag, in the order of displays. Empty values are left out.
+    """
+    flags = {}
+    for hyper in params.hyperparams():
+        if not hyper.passed_to_trainer:
+            continue
+        value = getattr(params, hyper.name)
+        scaling = _SCALED_BY_DATASETS.get(hyper.name)
+        if scaling is not None and getattr(params, scaling):
+            value *= num_datasets
+        text = flag_text(value)
+        if text:
+            flags[hyper.flag] = text
+    return flags
+
+
+def render_run_scripts(paths: RunPaths, params: RunParams, num_datasets: int) -> dict[Path, str]:
+    """Give the text of the three scripts of a run.
+
+    Parameters
+    ----------
+    paths : RunPaths
+        Files of the run. No text depends on where the run lies.
+    params : RunParams
+        Its hyperparameters.
+    num_datasets : int
+        Its number of datasets.
+
+    Returns
+    -------
+    dict of Path to str
+        The text by the file it belongs into.
+    """
+    model_flags = trainer_flags(params, num_datasets)
+    batch_size = model_flags.pop(_BATCH_SIZE_FLAG)
+    common = {
+        "input_folder": paths.lfads_input.name,
+        "input_stem": INPUT_FILE_STEM,
+        "output_folder": paths.lfads_output.name,
+        "model_flags": list(model_flags.items()),
+    }
+    sampling = {
+        "posterior_mean_kind": params.posterior_mean_kind,
+        "num_samples_posterior": f"{params.num_samples_posterior:.0f}",
+    }
+    batch = {"batch_size": batch_size}
+    values_of = {
+        paths.train_script: {**common, **sampling, **batch},
+        paths.posterior_mean_script: {**common, **sampling},
+        paths.write_model_params_script: {**common, **batch},
+    }
+    return {path: render(path.name, **values) for path, values in values_of.items()}
+
+
+def render_tensorboard_script() -> str:
+    """Give the text of ``launch_tensorboard.sh``."""
+    return render("launch_tensorboard.sh")
+
+
+def render_queue_script(
+    script: Path,
+    collection: CollectionPaths,
+    queue_name: str,
+    tasks: Sequence[RunTask],
+    *,
+    gpu_list: Sequence[int | str] | None,
+    options: dict[str, Any],
+) -> str:
+    """Give the text of ``run_lfadsqueue.py``.
+
+    Parameters
+    ----------
+    script : Path
+        The file it belongs into.
+    collection : CollectionPaths
+        Files of the collection.
+    queue_name : str
+        What the queue calls itself.
+    tasks : sequence of RunTask
+        At least one; all of one kind.
+    gpu_list : sequence of int or str, or None
+        GPUs to use; None for all there are.
+    options : dict
+        Further arguments of `lfadsq.run_lfads_queue`.
+
+    Returns
+    -------
+    str
+    """
+    first = tasks[0]
+    return render(
+        "run_lfadsqueue.py",
+        script_name=script.name,
+        queue_name=queue_name,
+        tensorboard_script=collection.tensorboard_script.name,
+        gpu_list=None if gpu_list is None else list(gpu_list),
+        task_script=first.script.name,
+        outfile=first.log.name,
+        donefile=first.done.name,
+        tasks=[
+            (task.name, str(task.paths.folder.relative_to(collection.folder)), task.memory_mb)
+            for task in tasks
+        ],
+        options=list(options.items()),
+    )

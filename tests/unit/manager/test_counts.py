@@ -1,0 +1,86 @@
+"""Spike counts that LFADS cannot be given are refused, with where the fault is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lfadsq import DatasetCounts
+from lfadsq.errors import ConfigError, DatasetError
+
+COUNTS = np.zeros((70, 3, 10))  # more trials than are checked at a time
+
+
+def changed(value, at=(66, 1, 4), dtype=float):
+    counts = COUNTS.astype(dtype)
+    counts[at] = value
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"counts": changed(np.nan)}, "nan in trial 67, channel 2, bin 5"),
+        ({"counts": changed(np.inf)}, "inf in trial 67"),
+        ({"counts": changed(-1)}, "-1.0 in trial 67"),
+        ({"counts": changed(-1, dtype=np.int16)}, "-1 in trial 67"),
+        ({"counts": changed(0.5)}, "0.5 in trial 67"),
+        ({"counts": COUNTS[0]}, r"2 dimensions.*\(trial, channel, time\)"),
+        ({"counts": COUNTS[..., None]}, "4 dimensions"),
+        ({"counts": COUNTS[:0]}, "nothing in them"),
+        ({"counts": COUNTS.astype(str)}, "give numbers"),
+        ({"counts": COUNTS.astype(complex)}, "give numbers"),
+        ({"time_ms": np.arange(9)}, "9 values.*10 bins"),
+        ({"time_ms": np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 19])}, "not evenly spaced"),
+        ({"time_ms": np.arange(10)[::-1]}, "-1 ms wide"),
+        ({"time_ms": np.full(10, np.nan)}, "nan ms wide"),
+        ({"time_ms": None}, "give time_ms or bin_ms"),
+        ({"time_ms": None, "bin_ms": 0}, "0 ms wide"),
+        ({"bin_ms": 2.0}, "not evenly spaced by 2 ms"),
+        ({"counts": COUNTS[..., :1], "time_ms": np.zeros(1)}, "single raw bin"),
+        ({"condition_id": np.arange(3)}, r"condition_id.*\(3,\)"),
+        ({"truth": COUNTS[:3]}, r"truth.*\(3, 3, 10\)"),
+        ({"truth": changed(np.nan)}, "truth.*NaN.*trials 65 to 70"),
+        ({"truth": COUNTS[0]}, "2 dimensions"),
+        ({"external_inputs": COUNTS[:, :1, :5]}, r"external_inputs.*\(70, 1, 5\)"),
+        ({"external_inputs": changed(np.inf)}, "external_inputs.*infinite"),
+    ],
+)
+def test_bad_counts_are_refused(fields, words):
+    given = DatasetCounts(**({"counts": COUNTS, "time_ms": np.arange(10)} | fields))
+    with pytest.raises(DatasetError, match=words) as caught:
+        given.checked("dataset007")
+    assert "dataset007" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_whole_numbers_of_any_type_are_fine(dtype):
+    checked = DatasetCounts(COUNTS.astype(dtype), time_ms=np.arange(10) * 0.1).checked("a")
+    assert checked.bin_ms == pytest.approx(0.1)
+    assert checked.counts.dtype == dtype
+
+
+def test_times_follow_from_the_width():
+    checked = DatasetCounts(COUNTS, bin_ms=5).checked("a")
+    assert checked.time_ms.tolist() == list(range(0, 50, 5))
+
+
+def test_a_run_may_return_a_dict():
+    given = DatasetCounts.of({"counts": COUNTS, "bin_ms": 1.0})
+    assert given.counts is COUNTS
+    assert given.bin_ms == 1.0
+    assert DatasetCounts.of(given) is given
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "NoneType.*return a DatasetCounts or a dict"),
+        (COUNTS, "ndarray"),
+        ({"count": COUNTS}, "unknown keys count.*known are counts, time_ms"),
+        ({"bin_ms": 1}, "no key 'counts'"),
+    ],
+)
+def test_anything_else_is_refused_with_what_is_wanted(given, words):
+    with pytest.raises(ConfigError, match=words):
+        DatasetCounts.of(given)

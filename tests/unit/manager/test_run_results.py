@@ -1,0 +1,66 @@
+"""What a run loads of its results: for one dataset, and for several by name."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from lfadsq import PosteriorMeans, RunSpec
+
+SIZES = {
+    "output_dist_params": (5, 3),
+    "factors": (5, 2),
+    "gen_states": (5, 4),
+    "gen_ics": (4,),
+    "post_g0_mean": (4,),
+    "post_g0_logvar": (4,),
+    "costs": (),
+    "nll_bound_vaes": (),
+    "nll_bound_iwaes": (),
+}
+
+
+def sample(run, dataset_name, kind):
+    """Write what a trainer would: the expected count of each bin is the trial's own number."""
+    output = run.paths.output
+    output.folder.mkdir(exist_ok=True)
+    with h5py.File(run.paths.input_h5(dataset_name)) as stored:
+        inds = {split: stored[f"{split}_inds"][()] for split in ("train", "valid")}
+    for split, trials in inds.items():
+        with h5py.File(output.posterior_means(dataset_name, split, kind), "w") as stored:
+            for key, shape in SIZES.items():
+                stored[key] = np.ones((len(trials), *shape)) * trials.reshape(-1, *[1] * len(shape))
+
+
+def test_posterior_means_come_in_trial_order_and_in_spikes_per_second(lab, small_params):
+    lab.record("a.mat")
+    lab.record("b.mat")
+    specs = [RunSpec("one", lab.datasets, "a"), RunSpec("both", lab.datasets, ["a", "b"])]
+    kind = "posterior_push_mean"
+    runs = lab.runs(small_params(spikeBinMs=4, posterior_mean_kind=kind), specs=specs)
+    runs.prepare_for_lfads()
+    for run in runs.runs:
+        for name in run.dataset_names:
+            sample(run, name, kind)
+    one, both = (run.load_posterior_means() for run in runs.runs)
+    assert isinstance(one, PosteriorMeans)
+    assert one.kind == kind
+    assert one.rates[:, 0, 0] == pytest.approx(np.arange(1, 31) * 1000 / 4)
+    assert list(both) == ["a", "b"]
+    assert both["b"].dataset_name == "b"
+
+
+def test_the_fit_log_is_read_from_the_run(lab):
+    lab.record()
+    runs = lab.runs()
+    runs.prepare_for_lfads()
+    (run,) = runs.runs
+    run.paths.lfads_output.mkdir()
+    blank = " " * 6
+    run.paths.output.fit_log().write_text(
+        f"epoch,1, step,12, total,3.00,4.00, {blank}recon,1.00,2.00, kl,0.10,0.20, l2,0.50000, "
+        f"{blank}klweight,0.01, l2weight,0.02\n",
+        encoding="utf-8",
+    )
+    assert run.load_fit_log().total_valid.tolist() == [4.0]
