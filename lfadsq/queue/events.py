@@ -1,0 +1,238 @@
+"""What happened in a queue, in the past tense, for whoever reports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lfadsq.queue.records import Attempt, Cause
+from lfadsq.queue.tasks import Task
+
+__all__ = [
+    "Event",
+    "Failure",
+    "Noted",
+    "QueueEnded",
+    "QueueStarted",
+    "QueueSummary",
+    "Reporter",
+    "StopRequested",
+    "TaskFailed",
+    "TaskFinished",
+    "TaskHeld",
+    "TaskInterrupted",
+    "TaskStarted",
+]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task failed, and all that is needed to look into it.
+
+    Attributes
+    ----------
+    name : str
+        The task.
+    cause : Cause
+    ending : str
+        Exit status or signal in words; empty if it never ran.
+    remedy : str
+        What to do next.
+    device_name : str
+    log : Path
+    log_tail : str
+        The last lines it printed.
+    command_by_hand : str
+        A line for the shell that runs the same again.
+    problem : str
+        What went wrong outside the command, if anything.
+    """
+
+    name: str
+    cause: Cause
+    ending: str
+    remedy: str
+    device_name: str
+    log: Path
+    log_tail: str
+    command_by_hand: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class QueueSummary:
+    """What a queue did.
+
+    Attributes
+    ----------
+    queue_name : str
+    finished : tuple of str
+        Tasks that succeeded while this queue ran, in order; those another queue was already running
+        and that this one waited for are among them.
+    skipped : tuple of str
+        Tasks that were done before.
+    failed : tuple of Failure
+    interrupted : tuple of str
+        Tasks that were ended because the queue was asked to stop.
+    not_started : tuple of str
+        Tasks still waiting when the queue was asked to stop.
+    wall_s : float
+        How long the queue ran [s].
+    """
+
+    queue_name: str
+    finished: tuple[str, ...]
+    skipped: tuple[str, ...]
+    failed: tuple[Failure, ...]
+    interrupted: tuple[str, ...]
+    not_started: tuple[str, ...]
+    wall_s: float
+
+    @property
+    def exit_status(self) -> int:
+        """0 if every task is done, else 1."""
+        return 1 if self.failed or self.interrupted or self.not_started else 0
+
+
+@dataclass(frozen=True)
+class QueueStarted:
+    """The queue knows its tasks and devices, and begins.
+
+    Attributes
+    ----------
+    queue_name : str
+    num_tasks, num_skipped : int
+        All of them, and those that are done already.
+    device_names : tuple of str
+    max_tasks : int
+        How many can run at once.
+    reason : str
+        Why no GPU is used; empty if some are.
+    """
+
+    queue_name: str
+    num_tasks: int
+    num_skipped: int
+    device_names: tuple[str, ...]
+    max_tasks: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskStarted:
+    """A task's process runs."""
+
+    task: Task
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class TaskFinished:
+    """A task succeeded and has its done-marker.
+
+    Attributes
+    ----------
+    task : Task
+    attempt : Attempt or None
+        None if another queue ran it.
+    """
+
+    task: Task
+    attempt: Attempt | None
+
+
+@dataclass(frozen=True)
+class TaskFailed:
+    """A task did not succeed."""
+
+    task: Task
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class TaskInterrupted:
+    """A task was ended because the queue stops."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
+class TaskHeld:
+    """A task's run is being worked on by another process; it is waited for.
+
+    Attributes
+    ----------
+    task : Task
+    host : str
+    pid : int or None
+    """
+
+    task: Task
+    host: str
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """The queue was asked to stop.
+
+    Attributes
+    ----------
+    signal : str
+        By what, such as ``SIGINT``.
+    num_running : int
+    grace_s : float
+        How long tasks may take to end by themselves [s]; 0 if they are ended at once.
+    """
+
+    signal: str
+    num_running: int
+    grace_s: float
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something a person may want to know.
+
+    Attributes
+    ----------
+    text : str
+    is_warning : bool
+    """
+
+    text: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True)
+class QueueEnded:
+    """Nothing runs any more."""
+
+    summary: QueueSummary
+
+
+Event = (
+    QueueStarted
+    | TaskStarted
+    | TaskFinished
+    | TaskFailed
+    | TaskInterrupted
+    | TaskHeld
+    | StopRequested
+    | Noted
+    | QueueEnded
+)
+
+
+class Reporter(Protocol):
+    """Whoever tells people, or other programs, what happens in a queue.
+
+    All calls come from the thread that runs the queue, one after the other.
+    """
+
+    def report(self, event: Event) -> None:
+        """Take an event; must be quick, since the queue waits for it."""
+
+    def close(self) -> None:
+        """Let go of everything; called once at the end, also after an error."""
