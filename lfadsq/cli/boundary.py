@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -40,10 +42,23 @@ def run_command(command: click.Command, argv: list[str] | None = None) -> NoRetu
     raise SystemExit(_exit_status(command, argv))
 
 
-def _exit_status(command: click.Command, argv: list[str] | None) -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    # Only our own: other libraries' loggers are theirs to configure, and Dask's are talkative.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("lfadsq")
+    logger.addHandler(handler)
     try:
-        result = command.main(args=argv, standalone_mode=False)
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _exit_status(command: click.Command, argv: list[str] | None) -> int:
+    try:
+        with _warnings_shown():
+            result = command.main(args=argv, standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         return 130

@@ -1,0 +1,305 @@
+"""The recurrent cell of LFADS, and a layer of it with its own gradient.
+
+Encoders, controller and generator share one cell (NUMERICS.md 2)::
+
+    [r, u] = sigmoid([x, h] W_ru + b_ru),  with 1 added to u's part of the bias
+    c = tanh([x, r h] W_c + b_c)
+    h' = clip(u h + (1 - u) c, -cell_clip_value, cell_clip_value)
+
+TensorFlow has it as one fused operation with its derivative. The gradients of the weights are left
+out of the steps and taken once for all bins, as a few large matrix products.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lfadsq.model.recurrence import Tensors, scan, states_before
+
+__all__ = [
+    "CellStep",
+    "GruWeights",
+    "cell_backward",
+    "cell_forward",
+    "gru_layer",
+    "weight_gradients",
+]
+
+
+class GruWeights(NamedTuple):
+    """Weights of a cell with I inputs and H units.
+
+    Attributes
+    ----------
+    w_ru : tf.Tensor, shape (I + H, 2 H), float32
+        To the gates; the rows of the inputs come first.
+    b_ru : tf.Tensor, shape (1, 2 H), float32
+    w_c : tf.Tensor, shape (I + H, H), float32
+        To the candidate.
+    b_c : tf.Tensor, shape (1, H), float32
+    """
+
+    w_ru: tf.Tensor
+    b_ru: tf.Tensor
+    w_c: tf.Tensor
+    b_c: tf.Tensor
+
+    @property
+    def size(self) -> int:
+        """The number of units, H."""
+        return int(self.w_c.shape[1])
+
+    def fused(self, first_input: int = 0) -> dict[str, tf.Tensor]:
+        """Give the weights as the fused operation takes them, the 1 added to u's bias.
+
+        Parameters
+        ----------
+        first_input : int, default 0
+            Leave out the inputs before this one. The derivative by the state does not depend on
+            them, and theirs can be taken later for all bins at once.
+        """
+        size = self.size
+        offset = tf.constant([0.0] * size + [1.0] * size)
+        return {
+            "w_ru": self.w_ru[first_input:],
+            "w_c": self.w_c[first_input:],
+            "b_ru": tf.reshape(self.b_ru, [-1]) + offset,
+            "b_c": tf.reshape(self.b_c, [-1]),
+        }
+
+
+class CellStep(NamedTuple):
+    """What one step computed; each of shape (batch, H) or (time, batch, H)."""
+
+    r: tf.Tensor
+    u: tf.Tensor
+    c: tf.Tensor
+    h: tf.Tensor
+
+
+def clips(clip_value: float, is_first: bool) -> bool:
+    """Tell whether a step can leave the range.
+
+    The new state lies between the old one and a candidate within ±1, so after the first step only
+    a range narrower than that is ever left.
+    """
+    return is_first or clip_value < 1.0
+
+
+def cell_forward(
+    x: tf.Tensor,
+    h: tf.Tensor,
+    fused: dict[str, tf.Tensor],
+    clip_value: float,
+    *,
+    is_first: bool,
+) -> CellStep:
+    """Take one step.
+
+    Parameters
+    ----------
+    x : tf.Tensor, shape (batch, I), float32
+        I may be 0.
+    h : tf.Tensor, shape (batch, H), float32
+    fused : dict
+        `GruWeights.fused`.
+    clip_value : float
+    is_first : bool
+        Whether `h` may lie outside the range.
+
+    Returns
+    -------
+    CellStep
+    """
+    step = tf.raw_ops.GRUBlockCell(x=x, h_prev=h, **fused)
+    state = step.h
+    if clips(clip_value, is_first):
+        state = tf.clip_by_value(state, -clip_value, clip_value)
+    return CellStep(step.r, step.u, step.c, state)
+
+
+class CellGradients(NamedTuple):
+    """Derivatives of the cost by what entered one step, and by the pre-activations."""
+
+    x: tf.Tensor
+    h: tf.Tensor
+    pre_c: tf.Tensor
+    pre_ru: tf.Tensor
+
+
+def cell_backward(
+    x: tf.Tensor,
+    h: tf.Tensor,
+    step: CellStep,
+    d_state: tf.Tensor,
+    fused: dict[str, tf.Tensor],
+    clip_value: float,
+    *,
+    is_first: bool,
+) -> CellGradients:
+    """Take the derivative of one step.
+
+    Parameters
+    ----------
+    x : tf.Tensor, shape (batch, J), float32
+        The inputs to take the derivative by, the last J.
+    h, clip_value, is_first
+        As for `cell_forward`.
+    fused : dict
+        `GruWeights.fused` without the inputs before those.
+    step : CellStep
+        What it returned; its `h` is not used.
+    d_state : tf.Tensor, shape (batch, H), float32
+        Derivative of the cost by the new state.
+
+    Returns
+    -------
+    CellGradients
+    """
+    if clips(clip_value, is_first):
+        unclipped = step.u * h + (1.0 - step.u) * step.c
+        d_state = tf.where(tf.abs(unclipped) <= clip_value, d_state, tf.zeros_like(d_state))
+    d = tf.raw_ops.GRUBlockCellGrad(
+        x=x, h_prev=h, r=step.r, u=step.u, c=step.c, d_h=d_state, **fused
+    )
+    return CellGradients(d.d_x, d.d_h_prev, d.d_c_bar, d.d_r_bar_u_bar)
+
+
+def weight_gradients(
+    inputs: tf.Tensor, before: tf.Tensor, r: tf.Tensor, pre_ru: tf.Tensor, pre_c: tf.Tensor
+) -> Tensors:
+    """Sum the derivatives by the weights over all bins and trials.
+
+    Parameters
+    ----------
+    inputs : tf.Tensor, shape (time, batch, I)
+    before : tf.Tensor, shape (time, batch, H)
+        The state before each step.
+    r : tf.Tensor, shape (time, batch, H)
+    pre_ru, pre_c : tf.Tensor, shape (time, batch, 2 H) and (time, batch, H)
+        Derivatives by the pre-activations.
+
+    Returns
+    -------
+    tuple of tf.Tensor
+        In the order of `GruWeights`.
+    """
+    pre_ru, pre_c = rows(pre_ru), rows(pre_c)
+    d_w_ru = _by_weights(inputs, before, pre_ru)
+    d_w_c = _by_weights(inputs, before * r, pre_c)
+    return d_w_ru, column_sums(pre_ru), d_w_c, column_sums(pre_c)
+
+
+def input_gradients(
+    weights: GruWeights, num_inputs: int, pre_ru: tf.Tensor, pre_c: tf.Tensor
+) -> tf.Tensor:
+    """Take the derivative by the first inputs for all bins.
+
+    Parameters
+    ----------
+    weights : GruWeights
+    num_inputs : int
+    pre_ru, pre_c
+        As for `weight_gradients`.
+
+    Returns
+    -------
+    tf.Tensor, shape (time, batch, num_inputs)
+    """
+    by_rows = tf.matmul(rows(pre_ru), weights.w_ru[:num_inputs], transpose_b=True)
+    by_rows += tf.matmul(rows(pre_c), weights.w_c[:num_inputs], transpose_b=True)
+    return tf.reshape(by_rows, tf.concat([tf.shape(pre_c)[:2], [num_inputs]], 0))
+
+
+def _by_weights(inputs: tf.Tensor, states: tf.Tensor, d_rows: tf.Tensor) -> tf.Tensor:
+    parts = [part for part in (inputs, states) if part.shape[-1]]
+    products = [tf.matmul(rows(part), d_rows, transpose_a=True) for part in parts]
+    return tf.concat(products, 0)
+
+
+def rows(tensor: tf.Tensor) -> tf.Tensor:
+    """Join all axes but the last."""
+    return tf.reshape(tensor, [-1, tensor.shape[-1]])
+
+
+def column_sums(matrix: tf.Tensor) -> tf.Tensor:
+    """Give the sums of columns, shape (1, columns).
+
+    As a product with ones this takes a third of the time of a sum over the first axis.
+    """
+    return tf.matmul(tf.ones([1, tf.shape(matrix)[0]]), matrix)
+
+
+def gru_layer(
+    inputs: tf.Tensor,
+    initial: tf.Tensor,
+    weights: GruWeights,
+    clip_value: float,
+    *,
+    reverse: bool = False,
+    inputs_need_gradient: bool = True,
+) -> tf.Tensor:
+    """Run the cell over time.
+
+    Parameters
+    ----------
+    inputs : tf.Tensor, shape (time, batch, I), float32
+        I may be 0: a cell without inputs.
+    initial : tf.Tensor, shape (batch, H), float32
+    weights : GruWeights
+    clip_value : float
+        The hyperparameter ``cell_clip_value``.
+    reverse : bool, default False
+        Run from the last bin to the first.
+    inputs_need_gradient : bool, default True
+        False saves time where the inputs are data.
+
+    Returns
+    -------
+    tf.Tensor, shape (time, batch, H), float32
+        The state after each bin's step.
+    """
+    size, input_dim = weights.size, int(inputs.shape[-1])
+
+    @tf.custom_gradient
+    def layer(inputs: tf.Tensor, initial: tf.Tensor, *tensors: tf.Tensor):  # type: ignore[no-untyped-def]
+        weights = GruWeights(*tensors)
+        fused, fused_state = weights.fused(), weights.fused(input_dim)
+
+        def forward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
+            step = cell_forward(now[0], state[0], fused, clip_value, is_first=is_edge)
+            return (step.h,), tuple(step)
+
+        _, saved = scan(forward, (initial,), (inputs,), [size] * 4, reverse=reverse)
+        steps = CellStep(*saved)
+
+        def gradient(d_states: tf.Tensor) -> Tensors:
+            before = states_before(steps.h, initial, reverse=reverse)
+
+            def backward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
+                h, r, u, c, d_output = now
+                step, d_state = CellStep(r, u, c, h), state[0] + d_output
+                d = cell_backward(
+                    h[:, :0], h, step, d_state, fused_state, clip_value, is_first=is_edge
+                )
+                return (d.h,), (d.pre_ru, d.pre_c)
+
+            (d_initial,), (pre_ru, pre_c) = scan(
+                backward,
+                (tf.zeros_like(initial),),
+                (before, steps.r, steps.u, steps.c, d_states),
+                [2 * size, size],
+                reverse=not reverse,
+                edge_is_last=True,
+            )
+            d_inputs = None
+            if inputs_need_gradient:
+                d_inputs = input_gradients(weights, input_dim, pre_ru, pre_c)
+            by_weights = weight_gradients(inputs, before, steps.r, pre_ru, pre_c)
+            return (d_inputs, d_initial, *by_weights)
+
+        return steps.h, gradient
+
+    return layer(inputs, initial, *weights)

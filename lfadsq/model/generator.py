@@ -1,0 +1,278 @@
+"""Controller and generator, which run together because factors are fed back (NUMERICS.md 3).
+
+Without a controller the generator is a layer of its own (`cells.gru_layer`). With one, each bin
+takes these steps::
+
+    x_con = [ci, feedback * mask]         h_con = cell(x_con, h_con)
+    [mean, logvar] = h_con W_post + b_post
+    u = mean + exp(logvar / 2) * noise
+    h_gen = cell([u, ext], h_gen)         factors = (h_gen * mask) W_fac
+    feedback = factors, or the rates they give
+
+Their derivative is written out by hand, so that all gradients of weights are taken once for all
+bins.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lfadsq.model.cells import (
+    CellStep,
+    GruWeights,
+    cell_backward,
+    cell_forward,
+    column_sums,
+    input_gradients,
+    rows,
+    weight_gradients,
+)
+from lfadsq.model.distributions import CLIP_VALUE
+from lfadsq.model.recurrence import Tensors, scan, states_before
+
+__all__ = ["Controlled", "ControllerInputs", "ControllerWeights", "run_with_controller"]
+
+
+class ControllerWeights(NamedTuple):
+    """Everything trained that acts within a bin.
+
+    Attributes
+    ----------
+    con, gen : GruWeights
+    w_post, b_post : tf.Tensor, shape (con, 2 co) and (1, 2 co)
+        To mean and log variance of the inferred inputs.
+    w_fac : tf.Tensor, shape (gen, factor)
+        Columns normalised.
+    w_out, b_out : tf.Tensor, shape (factor, channel) and (1, channel), optional
+        Read-out to log rates or means, where those are fed back.
+    """
+
+    con: GruWeights
+    gen: GruWeights
+    w_post: tf.Tensor
+    b_post: tf.Tensor
+    w_fac: tf.Tensor
+    w_out: tf.Tensor | None
+    b_out: tf.Tensor | None
+
+
+class ControllerInputs(NamedTuple):
+    """What enters each bin; shapes are (time, batch, ...).
+
+    Attributes
+    ----------
+    ci : tf.Tensor
+        The controller's encoders, lagged and dropped out.
+    feedback_mask : tf.Tensor
+        Dropout of what is fed back; its last axis is 0 long if nothing is.
+    noise : tf.Tensor, shape (time, batch, co)
+        Standard normal.
+    ext : tf.Tensor
+        Injected external inputs; the last axis may be 0 long.
+    output_mask : tf.Tensor, shape (time, batch, gen)
+        Dropout of the generator's output.
+    """
+
+    ci: tf.Tensor
+    feedback_mask: tf.Tensor
+    noise: tf.Tensor
+    ext: tf.Tensor
+    output_mask: tf.Tensor
+
+
+class Controlled(NamedTuple):
+    """What controller and generator gave; shapes are (time, batch, ...)."""
+
+    u: tf.Tensor
+    post_mean: tf.Tensor
+    post_logvar: tf.Tensor
+    gen_states: tf.Tensor
+    factors: tf.Tensor
+
+
+class _Saved(NamedTuple):
+    con: CellStep
+    gen: CellStep
+    x_con: tf.Tensor
+    x_gen: tf.Tensor
+    post: tf.Tensor
+    factors: tf.Tensor
+    feedback: tf.Tensor
+
+
+def run_with_controller(
+    inputs: ControllerInputs,
+    con_initial: tf.Tensor,
+    gen_initial: tf.Tensor,
+    feedback_initial: tf.Tensor,
+    weights: ControllerWeights,
+    clip_value: float,
+    *,
+    rates_are_exp: bool,
+) -> Controlled:
+    """Run controller and generator over time.
+
+    Parameters
+    ----------
+    inputs : ControllerInputs
+        Gradients are taken by `ci` only; noise, masks and external inputs are data.
+    con_initial, gen_initial : tf.Tensor, shape (batch, con) and (batch, gen)
+    feedback_initial : tf.Tensor, shape (batch, feedback)
+        Before dropout.
+    weights : ControllerWeights
+    clip_value : float
+    rates_are_exp : bool
+        Whether fed-back rates are exp of the read-out (poisson) or the read-out (gaussian).
+
+    Returns
+    -------
+    Controlled
+    """
+    co_dim = int(inputs.noise.shape[-1])
+    con_dim, gen_dim = weights.con.size, weights.gen.size
+    ci_dim, con_input_dim = int(inputs.ci.shape[-1]), int(weights.con.w_c.shape[0]) - con_dim
+    gen_input_dim = co_dim + int(inputs.ext.shape[-1])
+    factors_dim, feedback_dim = int(weights.w_fac.shape[1]), int(feedback_initial.shape[-1])
+    feeds_rates = weights.w_out is not None
+    readout = (weights.w_out, weights.b_out) if feeds_rates else ()
+    _, feedback_mask, noise, ext, output_mask = inputs
+
+    @tf.custom_gradient
+    def run(ci, con_initial, gen_initial, feedback_initial, *tensors):  # type: ignore[no-untyped-def]
+        con_weights, gen_weights = GruWeights(*tensors[:4]), GruWeights(*tensors[4:8])
+        con, gen = con_weights.fused(), gen_weights.fused()
+        w_post, b_post, w_fac, *w_rates = tensors[8:]
+
+        def forward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
+            h_con, h_gen, feedback = state
+            ci_t, feedback_mask_t, noise_t, ext_t, output_mask_t = now
+            x_con = tf.concat([ci_t, feedback * feedback_mask_t], 1)
+            con_step = cell_forward(x_con, h_con, con, clip_value, is_first=is_edge)
+            post = tf.matmul(con_step.h, w_post) + b_post
+            mean, logvar = tf.split(post, 2, 1)
+            u = mean + tf.exp(0.5 * logvar) * noise_t
+            x_gen = tf.concat([u, ext_t], 1)
+            gen_step = cell_forward(x_gen, h_gen, gen, clip_value, is_first=is_edge)
+            factors = tf.matmul(gen_step.h * output_mask_t, w_fac)
+            feedback = _feedback(factors, feedback_dim, w_rates, rates_are_exp)
+            return (
+                (con_step.h, gen_step.h, feedback),
+                (*con_step, *gen_step, x_con, x_gen, post, factors, feedback),
+            )
+
+        state = (con_initial, gen_initial, feedback_initial)
+        dims = [con_dim] * 4 + [gen_dim] * 4
+        dims += [con_input_dim, gen_input_dim, 2 * co_dim, factors_dim, feedback_dim]
+        _, saved = scan(forward, state, (ci, feedback_mask, noise, ext, output_mask), dims)
+        steps = _Saved(CellStep(*saved[:4]), CellStep(*saved[4:8]), *saved[8:])
+        means, logvars = tf.split(steps.post, 2, 2)
+        outputs = Controlled(steps.x_gen[..., :co_dim], means, logvars, steps.gen.h, steps.factors)
+
+        def gradient(*d_outputs: tf.Tensor) -> Tensors:
+            # Only what is fed back needs its derivative within the bin.
+            con_fed_back = con_weights.fused(ci_dim)
+            con_before = states_before(steps.con.h, con_initial)
+            gen_before = states_before(steps.gen.h, gen_initial)
+
+            def backward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
+                d_con, d_gen, d_feedback = state
+                con_rucx, gen_rucx, others, d_now = now[:5], now[5:10], now[10:15], now[15:]
+                noise_t, logvar_t, feedback_t, feedback_mask_t, output_mask_t = others
+                d_u, d_mean, d_logvar, d_gen_out, d_factors = d_now
+                d_readout: Tensors = ()
+                if feeds_rates:
+                    d_rates = _by_readout(d_feedback, feedback_t, rates_are_exp)
+                    d_readout = (d_rates,)
+                    d_factors += tf.matmul(d_rates, w_rates[0], transpose_b=True)
+                elif feedback_dim:
+                    d_factors += d_feedback
+                d_dropped = tf.matmul(d_factors, w_fac, transpose_b=True)
+                by_gen = _cell_backward(
+                    gen_rucx, d_gen + d_gen_out + d_dropped * output_mask_t, gen, is_edge
+                )
+                d_u += by_gen.x[:, :co_dim]
+                d_logvar += 0.5 * d_u * noise_t * tf.exp(0.5 * logvar_t)
+                d_post = tf.concat([d_mean + d_u, d_logvar], 1)
+                by_con = _cell_backward(
+                    con_rucx,
+                    d_con + tf.matmul(d_post, w_post, transpose_b=True),
+                    con_fed_back,
+                    is_edge,
+                )
+                return (
+                    (by_con.h, by_gen.h, by_con.x * feedback_mask_t),
+                    (
+                        by_con.pre_ru,
+                        by_con.pre_c,
+                        by_gen.pre_ru,
+                        by_gen.pre_c,
+                        d_post,
+                        d_factors,
+                        *d_readout,
+                    ),
+                )
+
+            def _cell_backward(rucx, d_state, fused, is_edge):  # type: ignore[no-untyped-def]
+                r, u, c, before, x = rucx
+                step = CellStep(r, u, c, before)
+                return cell_backward(x, before, step, d_state, fused, clip_value, is_first=is_edge)
+
+            dims = [2 * con_dim, con_dim, 2 * gen_dim, gen_dim]
+            dims += [2 * co_dim, factors_dim] + [feedback_dim] * feeds_rates
+            d_state, d_steps = scan(
+                backward,
+                tuple(tf.zeros_like(initial) for initial in state),
+                (
+                    *(*steps.con[:3], con_before, steps.x_con[..., ci_dim:]),
+                    *(*steps.gen[:3], gen_before, steps.x_gen),
+                    *(noise, logvars, steps.feedback, feedback_mask, output_mask),
+                    *d_outputs,
+                ),
+                dims,
+                reverse=True,
+                edge_is_last=True,
+            )
+            con_ru, con_c, gen_ru, gen_c, d_post, d_factors, *d_readout = d_steps
+            return (
+                input_gradients(con_weights, ci_dim, con_ru, con_c),
+                *d_state,
+                *weight_gradients(steps.x_con, con_before, steps.con.r, con_ru, con_c),
+                *weight_gradients(steps.x_gen, gen_before, steps.gen.r, gen_ru, gen_c),
+                *_linear_gradients(steps.con.h, d_post),
+                _linear_gradients(steps.gen.h * output_mask, d_factors)[0],
+                *(_linear_gradients(steps.factors, d_readout[0]) if feeds_rates else ()),
+            )
+
+        return tuple(outputs), gradient
+
+    tensors = (*weights.con, *weights.gen, weights.w_post, weights.b_post, weights.w_fac, *readout)
+    return Controlled(*run(inputs.ci, con_initial, gen_initial, feedback_initial, *tensors))
+
+
+def _feedback(
+    factors: tf.Tensor, feedback_dim: int, w_rates: list[tf.Tensor], rates_are_exp: bool
+) -> tf.Tensor:
+    if not feedback_dim:
+        return factors[:, :0]
+    if not w_rates:
+        return factors
+    rates = tf.matmul(factors, w_rates[0]) + w_rates[1]
+    if rates_are_exp:
+        rates = tf.exp(tf.clip_by_value(rates, -CLIP_VALUE, CLIP_VALUE))
+    return rates
+
+
+def _by_readout(d_rates: tf.Tensor, rates: tf.Tensor, rates_are_exp: bool) -> tf.Tensor:
+    if not rates_are_exp:
+        return d_rates
+    # Where the log rate was clipped the rate does not depend on it.
+    low, high = tf.exp(tf.constant(-CLIP_VALUE)), tf.exp(tf.constant(CLIP_VALUE))
+    inside = tf.logical_and(rates > low, rates < high)
+    return tf.where(inside, d_rates * rates, tf.zeros_like(rates))
+
+
+def _linear_gradients(inputs: tf.Tensor, d_outputs: tf.Tensor) -> Tensors:
+    d_rows = rows(d_outputs)
+    return tf.matmul(rows(inputs), d_rows, transpose_a=True), column_sums(d_rows)

@@ -1,0 +1,58 @@
+"""The trainer as one function: flags in, exit status out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from lfadsq.paths import OutputPaths
+from lfadsq.training.devices import choose_device, share_threads
+from lfadsq.training.export import write_model_params
+from lfadsq.training.flags import TrainerFlags
+from lfadsq.training.interruption import noted_interruptions
+from lfadsq.training.posterior import write_posterior_means, write_prior_sample
+from lfadsq.training.session import Say, open_trained
+from lfadsq.training.trainer import train
+
+__all__ = ["run"]
+
+
+def run(values: Mapping[str, Any], say: Say) -> int:
+    """Do what the flag ``kind`` says.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Flags by name; those missing or None are at their defaults.
+    say : callable
+        Is given every line meant for standard output.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 128 plus the number of the signal that stopped training.
+
+    Raises
+    ------
+    LfadsqError
+        If it cannot be done.
+    """
+    flags = TrainerFlags.from_values(**values)
+    device = choose_device(flags["device"], allow_gpu_growth=flags["allow_gpu_growth"], say=say)
+    if flags["kind"] == "train" and device == "/cpu:0":
+        share_threads()
+    with tf.device(device):
+        if flags["kind"] == "train":
+            with noted_interruptions() as interruption:
+                return train(flags, say, interruption)
+        if flags["kind"] == "write_model_params":
+            path = OutputPaths(flags.save_dir).model_params
+            write_model_params(path, open_trained(flags).variables)
+            say(f"Wrote {path}")
+        elif flags["kind"] == "prior_sample":
+            write_prior_sample(flags, say)
+        else:
+            write_posterior_means(flags, say)
+    return 0
