@@ -93,7 +93,9 @@ def main() -> None:
         for run in rc.runs:
             fit_log = run.load_fit_log()
             print(f"{run.name} {run.params.get_diff_from_default()}:", end=" ")
-            print(f"{len(fit_log.epoch)} epochs, lowest cost {fit_log.total_valid.min():.2f}")
+            print(f"{fit_log.num_epochs} epochs, lowest cost {fit_log.lowest_total_valid:.2f}")
+            means = run.load_posterior_means()
+            print(f"  rates (trial, time, channel) [spikes/s]: {means.rates.shape}")
 
 
 if __name__ == "__main__":

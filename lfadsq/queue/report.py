@@ -34,6 +34,7 @@ _HEARTBEAT_S = 60.0
 _REFRESH_HZ = 2
 _TAIL_BYTES = 4096
 _ROWS_SHOWN = 20
+_ROWS_IN_BEAT = 4
 
 
 class QuietReporter:
@@ -51,12 +52,22 @@ class _Running:
     event: TaskStarted
     since_s: float
 
+    @property
+    def name(self) -> str:
+        return self.event.task.name
+
+    def last_line(self) -> str:
+        attempt, log = self.event.attempt, self.event.task.outfile
+        tail = log_tail(log, since=attempt.log_offset, max_bytes=_TAIL_BYTES)
+        return "".join(last_lines(tail, 1))
+
 
 class ConsoleReporter:
     """Tells the console.
 
     On a terminal, running tasks are a table that is kept up to date, with the last line of each
-    log. Elsewhere there is a line whenever something changes, and a sign of life in between.
+    log. Elsewhere there is a line whenever something changes, and a sign of life in between, with
+    the last lines of a few of them.
 
     Parameters
     ----------
@@ -141,7 +152,13 @@ class ConsoleReporter:
 
     def _beat(self) -> None:
         while not self._closed.wait(self._heartbeat_s) and not self._is_gone:
-            self._write(self._counts())
+            with self._lock:
+                running = list(self._running.values())
+                lines = [self._counts()]
+            lines += [f"  {task.name}: {task.last_line()}" for task in running[:_ROWS_IN_BEAT]]
+            if len(running) > _ROWS_IN_BEAT:
+                lines.append(f"  and {len(running) - _ROWS_IN_BEAT} more")
+            self._write("\n".join(lines))
 
     def _note(self, event: Event) -> tuple[str, str]:
         """Keep the books; give a line to write, and its style."""
@@ -228,13 +245,11 @@ class ConsoleReporter:
         table.add_column("last line of its log", ratio=1, min_width=20, no_wrap=True)
         now_s = time.monotonic()
         for task in running[:_ROWS_SHOWN]:
-            attempt = task.event.attempt
-            log = log_tail(task.event.task.outfile, since=attempt.log_offset, max_bytes=_TAIL_BYTES)
             table.add_row(
-                Text(task.event.task.name),
-                Text(attempt.device_name),
+                Text(task.name),
+                Text(task.event.attempt.device_name),
                 duration_text(now_s - task.since_s),
-                Text("".join(last_lines(log, 1))),
+                Text(task.last_line()),
             )
         if len(running) > _ROWS_SHOWN:
             table.add_row(f"and {len(running) - _ROWS_SHOWN} more", "", "", "")

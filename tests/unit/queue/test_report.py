@@ -80,6 +80,9 @@ def test_a_sign_of_life_in_between(tmp_path: Path) -> None:
     reporter.report(TaskStarted(task_in(tmp_path), attempt()))
     beat = "0 of 2 finished, 0 failed, 1 running, 1 waiting"
     wait_until(lambda: beat in out.getvalue(), "a sign of life")
+    (tmp_path / "lfads.out").write_text("Epoch:1\nEpoch:2\n")
+    line = f"  {task_in(tmp_path).name}: Epoch:2"
+    wait_until(lambda: line in out.getvalue(), "what the task printed last")
     reporter.close()
     length = len(out.getvalue())
     time.sleep(0.1)

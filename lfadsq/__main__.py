@@ -1,0 +1,5 @@
+"""``python -m lfadsq``: the same as the command ``lfadsq``."""
+
+from lfadsq.cli.main import main
+
+main()
