@@ -161,7 +161,6 @@ def draw_rates(run: Run, path: Path, *, num_trials: int = 4, num_channels: int =
 
 def _means_and_truth(run: Run) -> tuple[PosteriorMeans, npt.NDArray[np.float64]]:
     means = run.load_posterior_means()
-    assert isinstance(means, PosteriorMeans)
     (dataset,) = run.datasets
     return means, true_rates_per_trial(dataset.path, run.params.spikeBinMs)
 

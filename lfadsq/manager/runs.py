@@ -215,16 +215,22 @@ class Run:
             external_inputs=data.get("externalInputs"),
         )
 
-    def load_posterior_means(self) -> PosteriorMeans | dict[str, PosteriorMeans]:
-        """Read what the trained model infers for every trial.
+    def load_posterior_means(self, dataset_name: str | None = None) -> PosteriorMeans:
+        """Read what the trained model infers for every trial of a dataset.
+
+        Parameters
+        ----------
+        dataset_name : str, optional
+            Which dataset; a run on a single one needs no name.
 
         Returns
         -------
-        PosteriorMeans or dict of str to PosteriorMeans
-            For a run on several datasets, by their names.
+        PosteriorMeans
 
         Raises
         ------
+        RunNotFoundError
+            If the run has no such dataset, or has several and none is named.
         ResultNotReadyError
             If the run has not been trained and sampled.
         ResultShapeError
@@ -232,13 +238,17 @@ class Run:
         """
         from lfadsq.results.posterior_means import PosteriorMeans
 
-        means = {
-            name: PosteriorMeans.load(
-                self.paths, name, self.params.posterior_mean_kind, self.params.spikeBinMs
+        names = self.dataset_names
+        if dataset_name is None and len(names) == 1:
+            dataset_name = names[0]
+        if dataset_name not in names:
+            asked = "no dataset was named" if dataset_name is None else f"not {dataset_name!r}"
+            raise RunNotFoundError(
+                f"{self.generate_title()} has {len(names)} datasets, {asked}",
+                f"give one of {', '.join(names)}",
             )
-            for name in self.dataset_names
-        }
-        return means if self.num_datasets > 1 else means[self.dataset_names[0]]
+        kind, bin_ms = self.params.posterior_mean_kind, self.params.spikeBinMs
+        return PosteriorMeans.load(self.paths, dataset_name, kind, bin_ms)
 
     def load_fit_log(self) -> FitLog:
         """Read the costs of the training, epoch by epoch; it may still be running.

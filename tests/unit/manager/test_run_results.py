@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lfadsq import PosteriorMeans, RunSpec
+from lfadsq.errors import RunNotFoundError
 
 SIZES = {
     "output_dist_params": (5, 3),
@@ -43,12 +44,16 @@ def test_posterior_means_come_in_trial_order_and_in_spikes_per_second(lab, small
     for run in runs.runs:
         for name in run.dataset_names:
             sample(run, name, kind)
-    one, both = (run.load_posterior_means() for run in runs.runs)
+    single, several = runs.runs
+    one = single.load_posterior_means()
     assert isinstance(one, PosteriorMeans)
     assert one.kind == kind
     assert one.rates[:, 0, 0] == pytest.approx(np.arange(1, 31) * 1000 / 4)
-    assert list(both) == ["a", "b"]
-    assert both["b"].dataset_name == "b"
+    assert several.load_posterior_means("b").dataset_name == "b"
+    with pytest.raises(RunNotFoundError, match="no dataset was named; give one of a, b"):
+        several.load_posterior_means()
+    with pytest.raises(RunNotFoundError, match="not 'c'"):
+        several.load_posterior_means("c")
 
 
 def test_the_fit_log_is_read_from_the_run(lab):
