@@ -106,8 +106,13 @@ class UnknownHyperParamError(ConfigError):
     """
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        nearest = get_close_matches(name, known, n=1, cutoff=0.5)
-        remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+        by_lower_case = {one.lower(): one for one in known}
+        nearest = get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
+        remedy = (
+            f"did you mean {by_lower_case[nearest[0]]!r}?"
+            if nearest
+            else f"known are {', '.join(known)}"
+        )
         super().__init__(f"no hyperparameter is called {name!r}", remedy)
         self.args = (name, tuple(known))
 

@@ -16,13 +16,22 @@ from pathlib import Path
 
 from lfadsq.errors import StorageError
 
-__all__ = ["make_folder", "move_into_place", "storage_errors", "write_text", "written_aside"]
+__all__ = [
+    "check_readable",
+    "make_folder",
+    "move_into_place",
+    "storage_errors",
+    "write_text",
+    "written_aside",
+]
 
 # mkstemp makes files private, but results are for the lab: the user's own umask decides, though
 # nothing is ever writable by everyone. A umask can only be read by setting it, so this happens
 # once, on import, before there are threads to race with.
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
+
+_LONGEST_SHOWN_BYTES = 200
 
 _REMEDIES = {
     errno.ENOSPC: "free some space on that disk, then run the same again",
@@ -31,6 +40,15 @@ _REMEDIES = {
     errno.EACCES: "choose a folder that you may write to",
     errno.EPERM: "choose a folder that you may write to",
     errno.EROFS: "that disk is read-only: choose another folder",
+    errno.ENOTDIR: "a file is where a folder should be: rename it, or choose another folder",
+    errno.EEXIST: "something else is there: rename it, or choose another folder",
+    errno.ENAMETOOLONG: "choose shorter names for datasets, runs, or folders",
+    errno.EISDIR: "a folder is where a file should be: rename it",
+}
+_REMEDIES_FOR_READING = {
+    errno.ENOENT: "it, or what it links to, is missing: copy or prepare it again",
+    errno.EACCES: "ask its owner for permission to read it, and the folders it is in",
+    errno.EPERM: "ask its owner for permission to read it, and the folders it is in",
 }
 
 
@@ -60,9 +78,11 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
         if code is None and (found := re.search(r"errno = (\d+)", str(error))):
             code = int(found[1])
         reason = os.strerror(code) if code else str(error)
-        raise StorageError(
-            f"cannot {doing} {path}: {reason}", _REMEDIES.get(code or 0, "see that it is usable")
-        ) from error
+        remedies = _REMEDIES | _REMEDIES_FOR_READING if doing == "read" else _REMEDIES
+        remedy = remedies.get(code or 0, "see that it is usable")
+        if doing == "read" and not code:
+            remedy = "it is damaged or incomplete: make it again"
+        raise StorageError(f"cannot {doing} {path}: {reason}", remedy) from error
 
 
 @contextmanager
@@ -88,7 +108,9 @@ def written_aside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         one is gone; so it is when the block raises.
     """
     with storage_errors(path, "write"):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        # Results of a dataset with a long name have names that bear no addition.
+        shown = os.fsencode(path.name)[:_LONGEST_SHOWN_BYTES].decode("utf-8", errors="ignore")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{shown}.", suffix=".tmp")
         aside = Path(name)
         try:
             os.fchmod(descriptor, 0o664 & ~_UMASK)
@@ -154,6 +176,18 @@ def make_folder(path: Path) -> Path:
     with storage_errors(path, "make the folder"):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a file that the system does not let us read, before a library stumbles over it.
+
+    Raises
+    ------
+    StorageError
+        With the system's own reason, which HDF5 buries in a message of several lines.
+    """
+    with storage_errors(path, "read"), path.open("rb") as stream:
+        stream.read(1)
 
 
 def _flush(path: Path, flags: int) -> None:

@@ -150,6 +150,11 @@ class RunPaths:
         return self.folder / "lfads_write_model_params.sh"
 
     @property
+    def scripts(self) -> tuple[Path, Path, Path]:
+        """The three scripts above."""
+        return self.train_script, self.posterior_mean_script, self.write_model_params_script
+
+    @property
     def log(self) -> Path:
         """Everything the task of this run printed."""
         return self.folder / "lfads.out"

@@ -75,6 +75,15 @@ def _exit_status(command: click.Command, argv: list[str] | None) -> int:
         # The reader of our output left (for example `| head`): nothing to say, and nobody to hear.
         sys.stderr.close()
         return 1
+    except PermissionError as error:
+        # Whatever came upon it first: the user's files are no bug of ours.
+        where = f" {error.filename}" if error.filename else ""
+        click.echo(
+            f"error: cannot use{where}: permission denied; ask its owner for permission to it, "
+            "and to the folders it is in",
+            err=True,
+        )
+        return 1
     except Exception:
         traceback.print_exc()
         click.echo("this is a bug in lfadsq: please report it with the lines above", err=True)

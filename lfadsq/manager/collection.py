@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lfadsq.errors import ConfigError, RunExistsError, RunNotFoundError
-from lfadsq.files import make_folder, write_text
+from lfadsq.files import make_folder, storage_errors, write_text
 from lfadsq.manager import summary
 from lfadsq.manager.datasets import DatasetCollection
 from lfadsq.manager.memory import estimate_memory_mb
@@ -188,9 +190,16 @@ class RunCollection:
             If a setting is here that differs only in what no hash covers (how posterior means are
             sampled): both would lie in one folder.
         HashCollisionError
-            If two different settings have the same hash. Nothing is added in these cases.
+            If two different settings have the same hash.
+        ConfigError
+            If one is no RunParams. Nothing is added in these cases.
         """
         given = [params] if isinstance(params, RunParams) else list(params)
+        for setting in given:
+            if not isinstance(setting, RunParams):
+                raise ConfigError(
+                    f"add_params was given {setting!r}", "give RunParams, one or a list of them"
+                )
         merged = dict(self._params)
         for setting in given:
             added = setting.copy()
@@ -208,10 +217,15 @@ class RunCollection:
         RunExistsError
             If there is one of the same name with other datasets.
         ConfigError
-            If its datasets are of another collection. Nothing is added in these cases.
+            If one is no RunSpec, or its datasets are of another collection. Nothing is added in
+            these cases.
         """
         merged = dict(self._run_specs)
         for run_spec in [run_specs] if isinstance(run_specs, RunSpec) else run_specs:
+            if not isinstance(run_spec, RunSpec):
+                raise ConfigError(
+                    f"add_run_spec was given {run_spec!r}", "give a RunSpec or a list of them"
+                )
             if run_spec.dataset_collection is not self.dataset_collection:
                 raise ConfigError(
                     f"{run_spec} is about datasets of another collection",
@@ -356,12 +370,17 @@ class RunCollection:
         StorageError
             If it cannot be written.
         """
-        if max_tasks_simultaneously is not None and max_tasks_simultaneously < 1:
-            raise ConfigError(
-                f"max_tasks_simultaneously is {max_tasks_simultaneously}", "give 1 or more"
+        if max_tasks_simultaneously is not None:
+            max_tasks_simultaneously = _whole_number(
+                "max_tasks_simultaneously", max_tasks_simultaneously, smallest=1
             )
-        if isinstance(gpu_list, str | int) or (gpu_list is not None and not list(gpu_list)):
-            raise ConfigError(f"gpu_list is {gpu_list!r}", "give a list, or None for all GPUs")
+        gpus = None if gpu_list is None else _checked_gpus(gpu_list)
+        for option, value in (
+            ("one_task_per_gpu", one_task_per_gpu),
+            ("ignore_donefile", ignore_donefile),
+        ):
+            if not isinstance(value, bool):
+                raise ConfigError(f"{option} is {value!r}", "give True or False")
         options: dict[str, Any] = {"one_task_per_gpu": one_task_per_gpu}
         if max_tasks_simultaneously is not None:
             options["max_tasks_simultaneously"] = max_tasks_simultaneously
@@ -371,9 +390,7 @@ class RunCollection:
         script = paths.posterior_mean_queue_script if posterior_mean_only else paths.queue_script
         tasks = self._list_tasks(posterior_mean_only)
         self.write_tensorboard_script()
-        text = render_queue_script(
-            script, paths, self.name, tasks, gpu_list=gpu_list, options=options
-        )
+        text = render_queue_script(script, paths, self.name, tasks, gpu_list=gpus, options=options)
         return self._write(script, text, executable=True)
 
     def get_task_specs(self, *, posterior_mean_only: bool = False) -> list[dict[str, Any]]:
@@ -420,7 +437,9 @@ class RunCollection:
 
     def _write(self, path: Path, text: str, *, executable: bool = False) -> Path:
         make_folder(path.parent)
-        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+        with storage_errors(path, "read"):
+            is_same = path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text
+        if not is_same:
             write_text(path, text, durable=False, executable=executable)
         return path
 
@@ -432,3 +451,22 @@ class RunCollection:
 
     def __repr__(self) -> str:
         return summary.generate_display_text(self)
+
+
+def _whole_number(option: str, value: object, *, smallest: int) -> int:
+    """Give a plain integer for the script: NumPy's would be written as ``np.int64(1)``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
+        raise ConfigError(f"{option} is {value!r}", f"give a whole number, {smallest} or more")
+    return int(value)
+
+
+def _checked_gpus(gpu_list: object) -> list[int | str]:
+    if isinstance(gpu_list, str) or not isinstance(gpu_list, Iterable):
+        raise ConfigError(f"gpu_list is {gpu_list!r}", "give a list, or None for all GPUs")
+    gpus = [
+        gpu if isinstance(gpu, str) and gpu else _whole_number("a GPU in gpu_list", gpu, smallest=0)
+        for gpu in gpu_list
+    ]
+    if not gpus:
+        raise ConfigError("gpu_list is empty", "give a list, or None for all GPUs")
+    return gpus

@@ -17,6 +17,7 @@ __all__ = ["DatasetCounts", "trial_blocks"]
 _TRIALS_PER_BLOCK = 64
 _AXES = "(trial, channel, time)"
 _INPUT_AXES = "(trial, input, time)"
+_LARGEST_COUNT = np.iinfo(np.int32).max  # sums of these fit into the trainer's int64
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value
@@ -93,13 +94,14 @@ class DatasetCounts:
         ------
         DatasetError
             If a number of dimensions is wrong, shapes do not fit each other, counts are NaN,
-            negative or no whole numbers, or times are not evenly spaced.
+            negative, no whole numbers or too large, or times are not evenly spaced.
         """
         counts = _array(self.counts, "counts", _AXES, dataset_name)
         num_trials, _, num_bins = counts.shape
         if counts.size == 0:
             raise DatasetError(
-                f"the counts of {dataset_name} have shape {counts.shape}: there is nothing in them"
+                f"the counts of {dataset_name} have shape {counts.shape}: there is nothing in them",
+                "leave the dataset out, or see how its file was written",
             )
         truth = self._optional(self.truth, "truth", _AXES, dataset_name)
         if truth is not None and truth.shape != counts.shape:
@@ -107,7 +109,11 @@ class DatasetCounts:
         inputs = self._optional(self.external_inputs, "external_inputs", _INPUT_AXES, dataset_name)
         if inputs is not None and inputs.shape[::2] != counts.shape[::2]:
             raise _misfit(dataset_name, "external_inputs", inputs.shape, counts.shape)
-        condition_id = None if self.condition_id is None else np.asarray(self.condition_id).ravel()
+        condition_id = (
+            None
+            if self.condition_id is None
+            else _as_array(self.condition_id, "condition_id", dataset_name).ravel()
+        )
         if condition_id is not None and len(condition_id) != num_trials:
             raise _misfit(dataset_name, "condition_id", condition_id.shape, counts.shape)
         time_ms, bin_ms = _time_axis(self.time_ms, self.bin_ms, num_bins, dataset_name)
@@ -130,8 +136,28 @@ def trial_blocks(num_trials: int) -> Iterator[slice]:
         yield slice(first, min(first + _TRIALS_PER_BLOCK, num_trials))
 
 
+def _as_array(
+    values: Any, name: str, dataset_name: str, dtype: npt.DTypeLike | None = None
+) -> npt.NDArray[Any]:
+    if np.ma.is_masked(values):
+        raise DatasetError(
+            f"{name} of {dataset_name} are masked in places",
+            "leave out trials or channels without data",
+        )
+    try:
+        array = np.asarray(values)
+        if dtype is not None and array.dtype.kind == "c":
+            raise TypeError("they are complex")
+        return array if dtype is None else array.astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{name} of {dataset_name} make no array of numbers ({error})",
+            "give numbers, in rows of one length",
+        ) from error
+
+
 def _array(values: Any, name: str, axes: str, dataset_name: str) -> npt.NDArray[Any]:
-    array = np.asarray(values)
+    array = _as_array(values, name, dataset_name)
     if array.ndim != 3:
         raise DatasetError(
             f"{name} of {dataset_name} have {array.ndim} dimensions, shape {array.shape}",
@@ -147,32 +173,44 @@ def _misfit(
 ) -> DatasetError:
     return DatasetError(
         f"{name} of {dataset_name} have shape {shape}, which does not fit the counts' "
-        f"{counts_shape} {_AXES}"
+        f"{counts_shape} {_AXES}",
+        "give them for the same trials and bins, axes in this order",
     )
 
 
 def _time_axis(
     time_ms: npt.NDArray[Any] | None, bin_ms: float | None, num_bins: int, dataset_name: str
 ) -> tuple[npt.NDArray[np.float64], float]:
+    if bin_ms is not None:
+        widths = _as_array(bin_ms, "bin_ms", dataset_name, np.float64).ravel()
+        if len(widths) != 1:
+            raise DatasetError(
+                f"bin_ms of {dataset_name} has {len(widths)} values", "give the one width of all"
+            )
+        bin_ms = float(widths[0])
     if time_ms is None:
         if bin_ms is None:
             raise DatasetError(
                 f"neither the times nor the width of the raw bins of {dataset_name} are known",
                 "give time_ms or bin_ms",
             )
-        times = np.arange(num_bins, dtype=np.float64) * float(bin_ms)
+        times = np.arange(num_bins, dtype=np.float64) * bin_ms
     else:
-        times = np.asarray(time_ms, dtype=np.float64).ravel()
+        times = _as_array(time_ms, "time_ms", dataset_name, np.float64).ravel()
     if len(times) != num_bins:
         raise DatasetError(
-            f"time_ms of {dataset_name} has {len(times)} values, the counts have {num_bins} bins"
+            f"time_ms of {dataset_name} has {len(times)} values, the counts have {num_bins} bins",
+            f"give a time for each bin, and counts as {_AXES}",
         )
     if bin_ms is None:
         if num_bins < 2:
             raise DatasetError(f"{dataset_name} has a single raw bin", "give its width as bin_ms")
         bin_ms = float((times[-1] - times[0]) / (num_bins - 1))
     if not (np.isfinite(bin_ms) and bin_ms > 0):
-        raise DatasetError(f"the raw bins of {dataset_name} are {bin_ms:g} ms wide")
+        raise DatasetError(
+            f"the raw bins of {dataset_name} are {bin_ms:g} ms wide",
+            "give the time of each bin in ms, in ascending order, or a positive bin_ms",
+        )
     steps = np.diff(times)
     if not np.all(np.abs(steps - bin_ms) <= 1e-3 * bin_ms):
         raise DatasetError(
@@ -185,20 +223,22 @@ def _time_axis(
 
 
 def _check_counts(counts: npt.NDArray[Any], dataset_name: str) -> None:
-    if counts.dtype.kind in "bu":
+    kind = counts.dtype.kind
+    if kind == "b" or (kind == "u" and counts.itemsize < 4):
         return
     for block in trial_blocks(len(counts)):
         part = counts[block]
-        wrong = part < 0
-        if counts.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):
-                wrong = ~(part >= 0) | (part != np.floor(part)) | np.isinf(part)
+        with np.errstate(invalid="ignore"):
+            wrong = ~((part >= 0) & (part <= np.float64(_LARGEST_COUNT)))
+            if kind == "f":
+                wrong |= part != np.floor(part)
         if wrong.any():
             trial, channel, time = (int(index) for index in np.argwhere(wrong)[0])
             raise DatasetError(
                 f"counts of {dataset_name} are {part[trial, channel, time]} in trial "
                 f"{block.start + trial + 1}, channel {channel + 1}, bin {time + 1}",
-                "counts are whole numbers from 0: leave out trials or channels without data",
+                f"counts are whole numbers from 0 to {_LARGEST_COUNT}: leave out trials or "
+                "channels without data",
             )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfadsq.errors import DatasetError, StorageError
-from lfadsq.files import written_aside
+from lfadsq.files import check_readable, written_aside
 from lfadsq.hdf5 import hdf5_written_aside
 from lfadsq.manager.counts import DatasetCounts, trial_blocks
 from lfadsq.manager.matfile import StreamedArray, smallest_dtype, write_mat
@@ -79,8 +79,9 @@ class InputShape:
         Raises
         ------
         StorageError
-            If the file is damaged, truncated, or not the trainer's input.
+            If the file cannot be read, is damaged, truncated, or not the trainer's input.
         """
+        check_readable(path)
         try:
             with h5py.File(path) as stored:
                 train, valid = stored["train_data"], stored["valid_data"]

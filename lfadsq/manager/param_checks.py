@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lfadsq.device_names import parse_device_name
 from lfadsq.errors import ConfigError
 from lfadsq.manager.params import RunParams
 
@@ -14,6 +15,7 @@ _AT_LEAST_ONE = (
     "num_samples_posterior",
     "c_learning_rate_n_to_compare",
     "c_batch_size",
+    "c_ic_dim",
     "c_ic_enc_dim",
     "c_num_steps_for_gen_ic",
     "c_gen_dim",
@@ -98,6 +100,11 @@ def _range_violations(params: RunParams) -> Iterator[str]:
 
 
 def _joint_violations(params: RunParams) -> Iterator[str]:
+    try:
+        if params.c_device:  # left empty, it is the trainer's own choice
+            parse_device_name(params.c_device)
+    except ConfigError as error:
+        yield f"c_device: {error}"
     if params.num_samples_posterior != int(params.num_samples_posterior):
         yield (
             f"num_samples_posterior is {params.num_samples_posterior:g}: it counts samples, give "
@@ -110,6 +117,11 @@ def _joint_violations(params: RunParams) -> Iterator[str]:
         )
     if params.c_learning_rate_decay_factor == 1:
         yield "c_learning_rate_decay_factor is 1: training would never end, give less"
+    if params.c_temporal_spike_jitter_width and params.c_output_dist != "poisson":
+        yield (
+            f"c_temporal_spike_jitter_width is {params.c_temporal_spike_jitter_width}, but "
+            f"c_output_dist is {params.c_output_dist}: only spikes can be moved, give 0"
+        )
     if params.c_ic_prior_var_max < params.c_ic_prior_var_min:
         yield (
             f"c_ic_prior_var_max {params.c_ic_prior_var_max:g} is below c_ic_prior_var_min "

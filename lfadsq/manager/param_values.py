@@ -182,6 +182,11 @@ class HyperParamValues:
             )
         axes: dict[str, list[Any]] = {}
         for name, choices in [*zip(pairs[::2], pairs[1::2], strict=True), *values.items()]:
+            if not isinstance(name, str):
+                raise ConfigError(
+                    f"{name!r} in generate_sweep is no name",
+                    'for example generate_sweep("c_gen_dim", [32, 64], "c_co_dim", [0, 2])',
+                )
             if name in axes:
                 raise ConfigError(f"{name} comes twice in the sweep", "name it once")
             if isinstance(choices, str) or not isinstance(choices, Iterable):

@@ -7,6 +7,7 @@ behind, and no more than one dataset is in memory.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -55,7 +56,8 @@ class _Input:
 
     @property
     def is_there(self) -> bool:
-        return self.h5.exists() and self.info.exists()
+        with storage_errors(self.h5, "read"):
+            return self.h5.exists() and self.info.exists()
 
 
 def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False) -> None:
@@ -89,6 +91,7 @@ def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False)
     for one in inputs:
         if one not in missing:
             _check_shape(one, InputShape.of_file(one.h5))
+    _check_places(runs, missing)
     if missing:
         _write_inputs(folder, missing)
     with storage_errors(folder, "write into"):
@@ -137,12 +140,16 @@ def _list_inputs(runs: Sequence[Run]) -> list[_Input]:
 
 
 def _check_files_exist(inputs: Sequence[_Input]) -> None:
-    missing = {
-        str(one.dataset.path): None
+    missing: dict[str, None] = {}
+    for path in (
+        one.dataset.path
         for one in inputs
         # A class that loads data in its own way may not have a file.
-        if type(one.dataset).load_data is Dataset.load_data and not one.dataset.path.is_file()
-    }
+        if type(one.dataset).load_data is Dataset.load_data
+    ):
+        with storage_errors(path, "read"):
+            if not path.is_file():
+                missing[str(path)] = None
     if missing:
         raise DatasetError(
             f"there is no dataset {', '.join(missing)}",
@@ -150,10 +157,40 @@ def _check_files_exist(inputs: Sequence[_Input]) -> None:
         )
 
 
+def _check_places(runs: Sequence[Run], inputs: Sequence[_Input]) -> None:
+    """Refuse what is in the way of a folder or a file, before any of them is made."""
+    folders = {run.paths.lfads_input for run in runs} | {one.paths.folder for one in inputs}
+    nearest = {_nearest_existing(folder): folder for folder in folders}
+    for existing, folder in nearest.items():
+        with storage_errors(existing, "use as a folder"):
+            if not existing.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, str(existing))
+        with storage_errors(existing, "write into"):
+            if existing != folder and not os.access(existing, os.W_OK | os.X_OK):
+                is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+                raise PermissionError(errno.EROFS if is_read_only else errno.EACCES, str(existing))
+    files = [path for run in runs for path in run.paths.scripts]
+    for path in (*files, *(path for one in inputs for path in (one.h5, one.info))):
+        with storage_errors(path, "write"):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, str(path))
+
+
+def _nearest_existing(folder: Path) -> Path:
+    with storage_errors(folder, "read"):
+        return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+
+
 def _check_shape(prepared: _Input, shape: InputShape) -> None:
     """Refuse settings that do not fit a dataset, all in one message."""
     name = prepared.dataset.name
     largest_batch = min(shape.num_train, shape.num_valid)
+    if largest_batch < 1:
+        raise DatasetError(
+            f"{name} has {shape.num_train + shape.num_valid} trials, of which {shape.num_train} "
+            f"would train and {shape.num_valid} validate",
+            "leave it out: it takes at least one of each",
+        )
     violations: dict[str, None] = {}
     for params in (run.params for run in prepared.runs):
         if params.c_batch_size > largest_batch:

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.io
 
 from lfadsq.errors import DatasetError
-from lfadsq.files import storage_errors
+from lfadsq.files import check_readable, storage_errors
 
 __all__ = ["load_recording"]
 
@@ -40,12 +40,13 @@ def load_recording(path: Path) -> dict[str, Any]:
     StorageError
         If it cannot be read.
     """
-    if not path.is_file():
+    with storage_errors(path, "read"):
+        is_file = path.is_file()
+    if not is_file:
         raise DatasetError(
             f"there is no dataset {path}", "check the path, and that its disk is mounted"
         )
-    with storage_errors(path, "read"), path.open("rb") as stream:
-        stream.read(1)
+    check_readable(path)
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as stored:

@@ -60,6 +60,8 @@ class RunSpec:
         self.dataset_collection = dataset_collection
         if isinstance(datasets, int | np.integer | str | Dataset):
             datasets = [datasets]
+        if not isinstance(datasets, Iterable):
+            raise _no_dataset(datasets)
         self.dataset_names = tuple(self._find(dataset).name for dataset in datasets)
         if not self.dataset_names:
             raise ConfigError(f"the run {name!r} has no datasets", "give one or several")
@@ -81,6 +83,8 @@ class RunSpec:
         if isinstance(dataset, str):
             return self.dataset_collection.match_datasets_by_name(dataset)
         num_datasets = self.dataset_collection.num_datasets
+        if not isinstance(dataset, int | np.integer):
+            raise _no_dataset(dataset)
         if isinstance(dataset, bool) or not 0 <= dataset < num_datasets:
             raise RunNotFoundError(
                 f"there is no dataset with index {dataset}",
@@ -102,6 +106,12 @@ class RunSpec:
 
     def __repr__(self) -> str:
         return f'{class_title(type(self))} "{self.name}" ({self.num_datasets} datasets)'
+
+
+def _no_dataset(given: object) -> ConfigError:
+    return ConfigError(
+        f"{given!r} stands for no dataset", "give indices from 0, names, or the datasets themselves"
+    )
 
 
 class Run:

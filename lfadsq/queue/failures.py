@@ -33,8 +33,8 @@ REMEDIES = {
     Cause.NOT_A_NUMBER: "the same seed and settings will do it again: lower c_learning_rate_init or"
     " c_max_grad_norm, and look at the data",
     Cause.IMPORT_ERROR: "install what is missing into the environment that runs the queue",
-    Cause.MISSING_PROGRAM: "install the program, or put its folder on PATH, then start the queue"
-    " again",
+    Cause.MISSING_PROGRAM: "install the program, or put its folder on PATH; a script that is gone"
+    " is written again by prepare_for_lfads; then start the queue again",
     Cause.NO_GPU: "see that `nvidia-smi` lists the GPU and that TensorFlow was installed with CUDA"
     " (pip install 'lfadsq[gpu]')",
     Cause.STORAGE: "make room, or see that the folder exists and may be written, then start the"
@@ -70,6 +70,8 @@ _SIGNS: tuple[tuple[Cause, re.Pattern[str]], ...] = tuple(
             r"|Tensor had (?:NaN|Inf)|contains? NaN",
         ),
         (Cause.STORAGE, r"No space left on device|Disk quota exceeded|Read-only file system"),
+        # Our own words (lfadsq.files), whatever the system's reason.
+        (Cause.STORAGE, r"^error: cannot (?:write|make the folder) "),
         (Cause.IMPORT_ERROR, r"^\s*(?:ModuleNotFoundError|ImportError)\b"),
         (Cause.IMPORT_ERROR, r"No module named \S+\s*$"),
     )

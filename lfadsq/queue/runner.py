@@ -118,6 +118,12 @@ def run_lfads_queue(
         raise ConfigError(f"queue_name is {queue_name!r}", "give text")
     if isinstance(grace_s, bool) or not isinstance(grace_s, (int, float)) or not grace_s >= 0:
         raise ConfigError(f"grace_s is {grace_s!r}", "give a number of seconds, 0 or more")
+    for option, value in (
+        ("one_task_per_gpu", one_task_per_gpu),
+        ("ignore_donefile", ignore_donefile),
+    ):
+        if value not in (True, False):
+            raise ConfigError(f"{option} is {value!r}", "give True or False")
     source = find_devices(
         gpu_list,
         max_tasks_on_gpu=1 if one_task_per_gpu else max_tasks,

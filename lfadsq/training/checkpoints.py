@@ -185,14 +185,33 @@ def _pointed(pointer: Path) -> list[Path]:
 
 
 def _read(prefix: Path) -> Checkpoint:
-    reader = tf.train.load_checkpoint(str(prefix))
-    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    with _under_plain_name(prefix) as plain:
+        reader = tf.train.load_checkpoint(str(plain))
+        values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     progress = values.pop(_PROGRESS_KEY, None)
     # TensorFlow 1 puts the slots under the scope in which the optimiser was made.
     renamed = {re.sub(r"^LFADS/(?=LFADS/)", "", name): value for name, value in values.items()}
     if "LFADS/global_step" not in renamed:
         raise KeyError("it holds no LFADS/global_step, so it is of another program")
     return Checkpoint(prefix, renamed, progress.decode() if progress is not None else None)
+
+
+@contextmanager
+def _under_plain_name(prefix: Path) -> Iterator[Path]:
+    """Give a path that TensorFlow, which takes it for a pattern, finds the checkpoint by."""
+    if not re.search(r"[][*?\\]", str(prefix)):
+        yield prefix
+        return
+    with tempfile.TemporaryDirectory(prefix="lfadsq-") as folder:
+        for path in prefix.parent.iterdir():
+            if path.name.startswith(f"{prefix.name}."):
+                (Path(folder) / path.name).symlink_to(path.absolute())
+        yield Path(folder) / prefix.name
+
+
+def _in_short(error: tf.errors.OpError) -> str:
+    """Leave out the names of the graph, which tell a user nothing."""
+    return re.sub(r"\{\{.*?\}\} ?|\s*\[Op:\w+\]", "", str(error.message).splitlines()[0])
 
 
 def _write_bundle(path: Path, tensors: Mapping[str, Any], shown_as: Path) -> None:
@@ -206,7 +225,7 @@ def _write_bundle(path: Path, tensors: Mapping[str, Any], shown_as: Path) -> Non
         )
     except tf.errors.OpError as error:
         raise StorageError(
-            f"cannot write the checkpoint {shown_as}: {str(error).splitlines()[0]}",
+            f"cannot write the checkpoint {shown_as}: {_in_short(error)}",
             "see that the disk has space and the folder can be written, then run the same again",
         ) from error
     for suffix in (_DATA_SUFFIX, _INDEX_SUFFIX):

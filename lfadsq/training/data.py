@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from lfadsq.errors import DatasetError
+from lfadsq.files import check_readable, storage_errors
 from lfadsq.model.config import DatasetConfig
 from lfadsq.model.parameters import Alignment
 from lfadsq.training.flags import TrainerFlags
@@ -23,6 +24,9 @@ __all__ = ["Batch", "InputFile", "Split", "read_inputs"]
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
+
+_LARGEST_TABULATED_COUNT = 10_000
+_LARGEST_COUNT = 2.0**53  # of whole numbers up to here, none is lost in a float64
 
 
 class Batch(NamedTuple):
@@ -84,9 +88,12 @@ def log_factorials(data: Array, *, is_poisson: bool) -> Array:
     """
     if not is_poisson or not data.size:
         return np.zeros(len(data), np.float32)
+    if data.max() > _LARGEST_TABULATED_COUNT:
+        return np.array(
+            [gammaln(trial.astype(np.float64) + 1.0).sum() for trial in data], np.float32
+        )
     table = gammaln(np.arange(int(data.max()) + 1) + 1.0)
-    sums = np.array([table[trial.astype(np.int64)].sum() for trial in data])
-    return sums.astype(np.float32)
+    return np.array([table[trial.astype(np.int64)].sum() for trial in data], np.float32)
 
 
 @dataclass(frozen=True)
@@ -146,13 +153,15 @@ def read_inputs(flags: TrainerFlags) -> list[InputFile]:
     """
     stem = flags["data_filename_stem"]
     folder = flags.data_dir
-    if not folder.is_dir():
-        raise DatasetError(f"there is no folder {folder}", "correct --data_dir")
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.name.startswith(stem) and len(path.name) > len(stem) + 1 and path.suffix == ".h5"
-    )
+    with storage_errors(folder, "read"):
+        if not folder.is_dir():
+            raise DatasetError(f"there is no folder {folder}", "correct --data_dir")
+        names = sorted(path.name for path in folder.iterdir())
+    paths = [
+        folder / name
+        for name in names
+        if name.startswith(stem) and len(name) > len(stem) + 1 and name.endswith(".h5")
+    ]
     if not paths:
         raise DatasetError(
             f"{folder} holds no file {stem}_<dataset>.h5",
@@ -181,6 +190,7 @@ def _check_together(inputs: Sequence[InputFile]) -> None:
 
 
 def _read(path: Path, name: str, flags: TrainerFlags) -> InputFile:
+    check_readable(path)
     try:
         with h5py.File(path, "r") as file:
             return _read_open(file, path, name, flags)
@@ -216,7 +226,7 @@ def _read_open(file: h5py.File, path: Path, name: str, flags: TrainerFlags) -> I
 
 
 def _read_data(file: h5py.File, key: str, path: Path, is_poisson: bool) -> Array:
-    values = file[key][()]
+    values = _read_array(file, key, path)
     if values.ndim != 3:
         raise DatasetError(
             f"{path}: {key} has {values.ndim} dimensions, but needs (trial, time, channel)",
@@ -224,7 +234,8 @@ def _read_data(file: h5py.File, key: str, path: Path, is_poisson: bool) -> Array
         )
     if not np.isfinite(values).all():
         raise DatasetError(f"{path}: {key} holds values that are not finite", "remove them")
-    if is_poisson and ((values < 0).any() or (values != np.floor(values)).any()):
+    is_count = (values >= 0) & (values <= _LARGEST_COUNT) & (values == np.floor(values))
+    if is_poisson and not is_count.all():
         raise DatasetError(
             f"{path}: {key} holds values that are no counts",
             "give whole numbers from 0, or choose --output_dist=gaussian",
@@ -232,6 +243,14 @@ def _read_data(file: h5py.File, key: str, path: Path, is_poisson: bool) -> Array
     if 0 in values.shape[1:]:
         raise DatasetError(f"{path}: {key} has shape {values.shape}", "give at least one bin")
     return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _read_array(file: h5py.File, key: str, path: Path) -> NDArray[Any]:
+    stored = file[key]
+    if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in "biuf":
+        raise DatasetError(f"{path}: {key} is no array of numbers", "prepare it again")
+    values: NDArray[Any] = stored[()]
+    return values
 
 
 def _read_ext_input(
@@ -250,7 +269,7 @@ def _read_ext_input(
             f"{path} holds no {key}, but ext_input_dim is {ext_input_dim}",
             "prepare it with external inputs, or set --ext_input_dim=0",
         )
-    values = file[key][()]
+    values = _read_array(file, key, path)
     if values.shape != expected:
         raise DatasetError(
             f"{path}: {key} has shape {values.shape}, but needs {expected}",
@@ -266,7 +285,7 @@ def _read_alignment(
 ) -> Alignment | None:
     if "alignment_matrix_cxf" not in file:
         return None
-    matrix = np.asarray(file["alignment_matrix_cxf"][()], np.float32)
+    matrix = _read_array(file, "alignment_matrix_cxf", path).astype(np.float32)
     if matrix.shape != (num_channels, factors_dim):
         raise DatasetError(
             f"{path}: alignment_matrix_cxf has shape {matrix.shape}, but there are "
@@ -275,7 +294,7 @@ def _read_alignment(
         )
     bias = None
     if "alignment_bias_c" in file:
-        bias = np.asarray(file["alignment_bias_c"][()], np.float32).ravel()
+        bias = _read_array(file, "alignment_bias_c", path).astype(np.float32).ravel()
         if bias.shape != (num_channels,):
             raise DatasetError(
                 f"{path}: alignment_bias_c has {bias.size} values for {num_channels} channels",

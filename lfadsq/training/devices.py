@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
 
 import tensorflow as tf
 
-from lfadsq.errors import ConfigError, NoGpuError
+from lfadsq.device_names import parse_device_name
+from lfadsq.errors import NoGpuError
 
 __all__ = ["choose_device", "share_threads"]
 
@@ -41,10 +41,7 @@ def choose_device(device: str, *, allow_gpu_growth: bool, say: Callable[[str], N
     NoGpuError
         If the machine has GPUs, but not that one.
     """
-    match = re.fullmatch(r"/?(?:device:)?(cpu|gpu)(?::(\d+))?", device.strip(), re.IGNORECASE)
-    if match is None:
-        raise ConfigError(f"--device={device} names no device", "give for example /gpu:0 or /cpu:0")
-    kind, index = match[1].lower(), int(match[2] or 0)
+    kind, index = parse_device_name(device)
     if kind == "cpu":
         tf.config.set_visible_devices([], "GPU")
         return "/cpu:0"

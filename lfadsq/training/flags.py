@@ -227,6 +227,8 @@ class TrainerFlags:
             faults.append(
                 "learning_rate_decay_factor must lie between 0 and 1, or training never ends"
             )
+        if not self["learning_rate_init"] > 0:
+            faults.append("learning_rate_init must be positive, or nothing is trained")
         if not self["learning_rate_stop"] > 0:
             faults.append("learning_rate_stop must be positive, or training never ends")
         if self["temporal_spike_jitter_width"] and self["output_dist"] != "poisson":

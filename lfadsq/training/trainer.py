@@ -87,12 +87,15 @@ def train(flags: TrainerFlags, say: Say, interruption: Interruption) -> int:
 def _check_batch_size(session: Session) -> None:
     batch_size = session.flags["batch_size"]
     for item in session.inputs:
+        if not len(item.train):
+            raise DatasetError(f"{item.name} has no trials to train on", "prepare it again")
+        largest = min(len(split) for _, split in item.splits() if len(split))
         for name, split in item.splits():
-            if 0 < len(split) < batch_size or (name == "train" and not len(split)):
+            if 0 < len(split) < batch_size:
                 raise DatasetError(
                     f"{item.name} has {len(split)} {name} trials, fewer than the batch_size "
                     f"{batch_size}",
-                    f"set --batch_size={max(len(split), 1)} or less, or add trials",
+                    f"set --batch_size={largest} or less, or add trials",
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import signal
 import stat
@@ -12,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from lfadsq.errors import StorageError
-from lfadsq.files import make_folder, storage_errors, write_text, written_aside
+from lfadsq.files import (
+    check_readable,
+    make_folder,
+    storage_errors,
+    write_text,
+    written_aside,
+)
 
 
 def test_writes_and_replaces(tmp_path):
@@ -21,6 +28,12 @@ def test_writes_and_replaces(tmp_path):
     write_text(path, "zwei äöü")
     assert path.read_text(encoding="utf-8") == "zwei äöü"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127])
+def test_the_longest_names_of_files_can_be_written(tmp_path, name):
+    write_text(tmp_path / name, "one")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -88,6 +101,16 @@ def test_no_space_left_says_to_free_some(tmp_path):
 
     with pytest.raises(StorageError, match="No space left on device; free some space"):
         write_to_full_device()
+
+
+def test_a_file_that_cannot_be_read_says_so_in_the_systems_words(tmp_path):
+    with pytest.raises(StorageError, match=r"cannot read .*: Is a directory; a folder is where"):
+        check_readable(tmp_path)
+    with (
+        pytest.raises(StorageError, match="Permission denied; ask its owner for permission"),
+        storage_errors(tmp_path, "read"),
+    ):
+        raise PermissionError(errno.EACCES, "no")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

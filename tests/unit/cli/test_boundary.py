@@ -33,6 +33,7 @@ def end_of(error, capsys):
         ),
         (click.UsageError, 2, "is not a valid integer"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (PermissionError(13, "no", "/data/runs"), 1, "error: cannot use /data/runs: permission"),
         (ZeroDivisionError("oops"), 3, "Traceback"),
     ],
 )
@@ -42,6 +43,7 @@ def test_statuses(error, status, words, capsys):
     assert words in printed
 
 
-def test_an_expected_error_shows_no_traceback(capsys):
-    _, printed = end_of(ConfigError("no"), capsys)
+@pytest.mark.parametrize("error", [ConfigError("no"), PermissionError(13, "no", "/data/runs")])
+def test_an_expected_error_shows_no_traceback(error, capsys):
+    _, printed = end_of(error, capsys)
     assert "Traceback" not in printed

@@ -126,6 +126,8 @@ def test_datasets_of_a_run_by_index_name_or_themselves(lab, chosen):
         (True, RunNotFoundError, "index True"),
         ("c", RunNotFoundError, "no dataset is called 'c'"),
         ([], ConfigError, "no datasets"),
+        (None, ConfigError, "None stands for no dataset"),
+        ([0.5], ConfigError, "0.5 stands for no dataset"),
         ([0, 0], ConfigError, "a more than once"),
         ([0, "a"], ConfigError, "a more than once"),
     ],
@@ -218,7 +220,14 @@ def test_a_long_sweep_is_shown_without_a_list_of_its_folders(lab, small_params):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"max_tasks_simultaneously": 0}, "give 1 or more"),
+        ({"max_tasks_simultaneously": 0}, "1 or more"),
+        ({"max_tasks_simultaneously": "2"}, "1 or more"),
+        ({"max_tasks_simultaneously": True}, "1 or more"),
+        ({"one_task_per_gpu": "no"}, "one_task_per_gpu.*True or False"),
+        ({"ignore_donefile": 1}, "ignore_donefile.*True or False"),
+        ({"gpu_list": 0}, "give a list"),
+        ({"gpu_list": [1.5]}, "1.5; give a whole number"),
+        ({"gpu_list": [-1]}, "-1; give a whole number"),
         ({"gpu_list": "0"}, "give a list"),
         ({"gpu_list": []}, "give a list"),
         ({}, "not prepared; call prepare_for_lfads first"),
@@ -230,6 +239,29 @@ def test_a_queue_script_that_cannot_run_is_refused(lab, options, words):
     with pytest.raises(ConfigError, match=words):
         runs.write_run_queue_script(**options)
     assert not runs.path.exists()
+
+
+def test_gpus_from_numpy_are_plain_numbers_in_the_script(lab):
+    lab.record()
+    runs = lab.runs()
+    runs.prepare_for_lfads()
+    script = runs.write_run_queue_script(
+        gpu_list=np.array([0, 2]), max_tasks_simultaneously=np.int64(3)
+    ).read_text(encoding="utf-8")
+    assert "gpu_list = [0, 2]\n" in script
+    assert "max_tasks_simultaneously=3," in script
+
+
+@pytest.mark.parametrize("wrong", [3, {"c_gen_dim": 3}, "params"])
+def test_only_params_and_specs_can_be_added(lab, wrong):
+    lab.record()
+    runs = lab.runs()
+    given = [wrong] if isinstance(wrong, int) else wrong
+    with pytest.raises(ConfigError, match="give RunParams"):
+        runs.add_params(given)
+    with pytest.raises(ConfigError, match="give a RunSpec"):
+        runs.add_run_spec(given)
+    assert (runs.num_params, runs.num_run_specs) == (1, 1)
 
 
 def test_an_empty_collection_has_nothing_to_prepare(lab):

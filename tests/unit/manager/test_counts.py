@@ -25,6 +25,12 @@ def changed(value, at=(66, 1, 4), dtype=float):
         ({"counts": changed(-1)}, "-1.0 in trial 67"),
         ({"counts": changed(-1, dtype=np.int16)}, "-1 in trial 67"),
         ({"counts": changed(0.5)}, "0.5 in trial 67"),
+        ({"counts": changed(1e19)}, r"1e\+19 in trial 67.*from 0 to 2147483647"),
+        ({"counts": changed(np.inf, dtype=np.float16)}, "inf in trial 67"),
+        ({"counts": changed(2**31, dtype=np.int64)}, "2147483648 in trial 67"),
+        ({"counts": changed(2**63, dtype=np.uint64)}, "9223372036854775808 in trial 67"),
+        ({"counts": [[[1, 2], [3]]]}, "rows of one length"),
+        ({"counts": np.ma.masked_equal(changed(7), 7)}, "masked"),
         ({"counts": COUNTS[0]}, r"2 dimensions.*\(trial, channel, time\)"),
         ({"counts": COUNTS[..., None]}, "4 dimensions"),
         ({"counts": COUNTS[:0]}, "nothing in them"),
@@ -36,9 +42,14 @@ def changed(value, at=(66, 1, 4), dtype=float):
         ({"time_ms": np.full(10, np.nan)}, "nan ms wide"),
         ({"time_ms": None}, "give time_ms or bin_ms"),
         ({"time_ms": None, "bin_ms": 0}, "0 ms wide"),
+        ({"time_ms": None, "bin_ms": "wide"}, "bin_ms.*give numbers"),
+        ({"time_ms": None, "bin_ms": np.ones(2)}, "bin_ms.*2 values"),
+        ({"time_ms": "now"}, "time_ms.*give numbers"),
+        ({"time_ms": np.arange(10) * 1j}, "time_ms.*complex"),
         ({"bin_ms": 2.0}, "not evenly spaced by 2 ms"),
         ({"counts": COUNTS[..., :1], "time_ms": np.zeros(1)}, "single raw bin"),
         ({"condition_id": np.arange(3)}, r"condition_id.*\(3,\)"),
+        ({"condition_id": [[1, 2], [3]]}, "condition_id.*rows of one length"),
         ({"truth": COUNTS[:3]}, r"truth.*\(3, 3, 10\)"),
         ({"truth": changed(np.nan)}, "truth.*NaN.*trials 65 to 70"),
         ({"truth": COUNTS[0]}, "2 dimensions"),
@@ -58,6 +69,10 @@ def test_whole_numbers_of_any_type_are_fine(dtype):
     checked = DatasetCounts(COUNTS.astype(dtype), time_ms=np.arange(10) * 0.1).checked("a")
     assert checked.bin_ms == pytest.approx(0.1)
     assert checked.counts.dtype == dtype
+
+
+def test_the_largest_count_is_fine():
+    DatasetCounts(changed(2**31 - 1, dtype=np.uint32), bin_ms=1).checked("a")
 
 
 def test_times_follow_from_the_width():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -238,6 +240,12 @@ def bad_counts(value):
         (bad_counts(0.5), {}, DatasetError, "0.5 in trial 8"),
         ({"spikes": np.ones((30, 20))}, {}, DatasetError, "2 dimensions"),
         ({"spikes": np.ones((30, 3, 0))}, {}, DatasetError, "nothing in them"),
+        (
+            {"spikes": np.ones((1, 3, 20)), "conditionId": 1},
+            {"c_batch_size": 1},
+            DatasetError,
+            "0 would train and 1 validate",
+        ),
         ({}, {"spikeBinMs": 1.5}, DatasetError, "no whole multiple.*multiple of 1"),
         ({}, {"spikeBinMs": 21}, DatasetError, "lasts 20 ms"),
         ({"timeMs": np.zeros((0, 0))}, {}, DatasetError, "20 bins"),
@@ -390,8 +398,30 @@ def test_a_folder_that_cannot_be_written_is_named(lab, tree):
     blocked = lab.root / "models"
     blocked.write_text("a file where the folder should be", encoding="utf-8")
     before = tree(lab.root)
-    with pytest.raises(StorageError, match=r"cannot make the folder .*models"):
+    with pytest.raises(StorageError, match=r"cannot use as a folder .*models: Not a directory"):
         lab.runs().prepare_for_lfads()
+    assert tree(lab.root) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "blocked_by"),
+    [
+        (lambda run: run.path.parent, Path.touch),
+        (lambda run: run.paths.lfads_input, Path.touch),
+        (lambda run: run.paths.posterior_mean_script, Path.mkdir),
+        (lambda run: run.data_path, Path.touch),
+        (lambda run: run.data_paths.input_h5("dataset001"), Path.mkdir),
+    ],
+)
+def test_what_is_in_the_way_is_found_before_data_are_written(lab, tree, place, blocked_by):
+    lab.record()
+    runs = lab.runs()
+    blocked = place(runs.runs[0])
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked_by(blocked)
+    before = tree(lab.root)
+    with pytest.raises(StorageError, match=f"{re.escape(str(blocked))}: (Not|Is) a directory"):
+        runs.prepare_for_lfads()
     assert tree(lab.root) == before
 
 

@@ -28,6 +28,8 @@ NO_MODULE = (
 )
 RUN_MODULE = "/usr/bin/python: No module named lfadsq.train\n"
 CANNOT_IMPORT = "ImportError: libcudart.so.12: cannot open shared object file\n"
+NO_FOLDER = "error: cannot make the folder runs/lfadsOutput: File exists; rename it\n"
+DAMAGED = "error: cannot read runs/lfads_a.h5: truncated file; prepare it again\n"
 DISK = "OSError: [Errno 28] No space left on device: 'x'\n"
 NO_DEVICE_NOTE = (
     "E cuda.cc:1] failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device\n"
@@ -48,6 +50,8 @@ CANNOT_ASSIGN = "InvalidArgumentError: Cannot assign a device for operation x: /
         (1, RUN_MODULE, False, Cause.IMPORT_ERROR),
         (1, CANNOT_IMPORT, True, Cause.IMPORT_ERROR),
         (1, DISK, False, Cause.STORAGE),
+        (1, NO_FOLDER, False, Cause.STORAGE),
+        (1, DAMAGED, False, Cause.UNKNOWN),
         (127, "bash: run_lfads.py: command not found\n", False, Cause.MISSING_PROGRAM),
         (126, "permission denied\n", False, Cause.MISSING_PROGRAM),
         (1, NO_DEVICE_NOTE, True, Cause.NO_GPU),

@@ -195,6 +195,13 @@ def test_bad_specs_start_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "good").iterdir()) == []
 
 
+@pytest.mark.parametrize("option", ["one_task_per_gpu", "ignore_donefile"])
+def test_an_option_that_is_neither_true_nor_false(tmp_path: Path, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"{option} is 'no'; give True or False"):
+        run([spec_of(tmp_path, "t", f"touch {tmp_path}/ran")], **{option: "no"})
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "2"])
 def test_a_limit_that_is_none(tmp_path: Path, wrong: Any) -> None:
     with pytest.raises(ConfigError, match="max_tasks_simultaneously"):

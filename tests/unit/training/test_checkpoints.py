@@ -29,6 +29,16 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(checkpoint.values["LFADS/w"], np.full((2, 3), 5.0))
 
 
+@pytest.mark.parametrize("name", ["day[1]", "a*b", "what?", "back\\slash", "[", "{a,b}", "%s $x"])
+def test_folders_whose_names_look_like_patterns(tmp_path: Path, name: str) -> None:
+    """TensorFlow takes the path of a checkpoint that it reads for a pattern."""
+    save(tmp_path / name, 5)
+    checkpoint = load_newest(tmp_path / name, "checkpoint")
+    assert checkpoint is not None
+    assert checkpoint.prefix == tmp_path / name / "lfads_vae.ckpt-5"
+    np.testing.assert_array_equal(checkpoint.values["LFADS/w"], np.full((2, 3), 5.0))
+
+
 def test_no_pointer_is_no_checkpoint(tmp_path: Path) -> None:
     assert load_newest(tmp_path, "checkpoint") is None
 

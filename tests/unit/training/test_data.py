@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln
 
-from lfadsq.errors import ConfigError, DatasetError
+from lfadsq.errors import ConfigError, DatasetError, StorageError
 from lfadsq.training.data import log_factorials, read_inputs
 from lfadsq.training.flags import TrainerFlags
 
@@ -46,6 +46,11 @@ def test_log_factorials() -> None:
     assert not log_factorials(counts, is_poisson=False).any()
 
 
+def test_log_factorials_of_a_huge_count_need_no_huge_table() -> None:
+    counts = np.full((2, 1, 1), 4e9, np.float32)
+    np.testing.assert_allclose(log_factorials(counts, is_poisson=True), gammaln(4e9 + 1), rtol=1e-6)
+
+
 def with_nan() -> np.ndarray:
     data = np.ones((24, 8, 5))
     data[3, 2, 1] = np.nan
@@ -58,6 +63,8 @@ def with_nan() -> np.ndarray:
         ({"train_data": with_nan()}, "not finite"),
         ({"train_data": -np.ones((24, 8, 5))}, "no counts"),
         ({"valid_data": np.full((10, 8, 5), 0.5)}, "no counts"),
+        ({"train_data": np.full((24, 8, 5), 2.0**60)}, "no counts"),
+        ({"train_data": np.full((24, 8, 5), b"x")}, "no array of numbers"),
         ({"train_data": np.ones((24, 8))}, "dimensions"),
         ({"train_data": None}, "train_data"),
         ({"valid_data": np.ones((10, 8, 4))}, "valid_data"),
@@ -81,6 +88,16 @@ def test_a_truncated_file_is_refused(flags: dict[str, Any], tmp_path: Path) -> N
     path = tmp_path / "in" / "lfads_dataset001.h5"
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(DatasetError, match="lfads_dataset001"):
+        read(flags)
+
+
+def test_what_is_no_file_is_refused_with_the_systems_reason(
+    flags: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "in" / "lfads_dataset001.h5"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageError, match=r"lfads_dataset001\.h5: Is a directory"):
         read(flags)
 
 
@@ -135,6 +152,7 @@ def test_no_validation_data_give_an_empty_split(
         {"batch_size": 0},
         {"gen_dim": -1},
         {"learning_rate_decay_factor": 1.0},
+        {"learning_rate_init": 0.0},
         {"learning_rate_stop": 0.0},
         {"learning_rate_n_to_compare": 0},
         {"output_dist": "gaussian", "temporal_spike_jitter_width": 2},

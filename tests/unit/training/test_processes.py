@@ -160,6 +160,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     assert ended.returncode == 1
     assert "cannot write" in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "{{" not in ended.stderr
     after = load_newest(out, "checkpoint")
     assert after is not None
     assert after.step == before.step

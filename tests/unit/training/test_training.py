@@ -222,8 +222,10 @@ def test_as_many_trials_as_the_batch(
 
 
 def test_too_large_a_batch_says_what_fits(flags: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"valid trials.*batch_size=10"):
-        trained(flags, batch_size=11)
+    # 24 trials train and 10 validate: both must fill a batch.
+    for too_large in (11, 25):
+        with pytest.raises(DatasetError, match="batch_size=10 or less"):
+            trained(flags, batch_size=too_large)
     assert not (tmp_path / "out").exists()
 
 
