@@ -44,6 +44,8 @@ REMEDIES = {
     Cause.KILLED_BY_USER: "somebody ended it: start the queue again to go on",
     Cause.NOT_CONVERGED: "the training ended without the line that tells its success: look at the"
     " log",
+    Cause.REFUSED: "the end of the log says what is wrong and what to do; without that, the same"
+    " would happen again",
     Cause.FITS_NOWHERE: "lower gpu_memory_required (memory_req), or use a device with more memory",
     Cause.QUEUE_STOPPED: "start the queue again to go on",
     Cause.LOST: "start the queue again to go on",
@@ -54,6 +56,9 @@ REMEDIES = {
 _BY_USER = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 _SHELL_NOT_FOUND = 127
 _SHELL_NOT_EXECUTABLE = 126
+# How our own trainer ends on an error that it expected (lfadsq.cli.boundary), and what it prints.
+_EXPECTED_ERROR = 1
+_REFUSAL = re.compile(r"^error: ")
 
 # In the order of trust: an exhausted GPU also makes TensorFlow print many a later error.
 _SIGNS: tuple[tuple[Cause, re.Pattern[str]], ...] = tuple(
@@ -160,6 +165,8 @@ def cause_of(ending: Ending, log: str, *, on_gpu: bool) -> Cause:
         return Cause.KILLED_BY_SIGNAL
     if ending.exit_status in (_SHELL_NOT_FOUND, _SHELL_NOT_EXECUTABLE):
         return Cause.MISSING_PROGRAM
+    if ending.exit_status == _EXPECTED_ERROR and any(_REFUSAL.search(line) for line in lines):
+        return Cause.REFUSED
     no_gpu = _NO_GPU_ON_A_GPU if on_gpu else _NO_GPU_ANYWHERE
     if any(no_gpu.search(line) for line in lines):
         return Cause.NO_GPU

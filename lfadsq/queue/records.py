@@ -57,6 +57,7 @@ class Cause(str, enum.Enum):
     KILLED_BY_SIGNAL = "killed by signal"
     KILLED_BY_USER = "killed by user"
     NOT_CONVERGED = "no line of success"
+    REFUSED = "refused by the trainer"
     FITS_NOWHERE = "fits no device"
     QUEUE_STOPPED = "queue stopped"
     LOST = "lost"
