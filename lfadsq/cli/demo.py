@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lfadsq.errors import ConfigError, QueueError
+from lfadsq.training.quiet import INSTALL_TENSORFLOW
 
 if TYPE_CHECKING:
     from lfadsq.demo import DemoScore
@@ -52,7 +53,7 @@ def demo(root: Path, max_tasks_simultaneously: int | None, as_json: bool) -> Non
     if find_spec("tensorflow") is None:
         raise ConfigError(
             "TensorFlow is not installed, and training needs it",
-            "pip install 'lfadsq[cpu]', or 'lfadsq[gpu]' on a machine with an NVIDIA GPU",
+            INSTALL_TENSORFLOW,
         )
     # Imported here: together they cost a second that `--help` should not.
     from rich.console import Console

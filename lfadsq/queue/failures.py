@@ -79,6 +79,7 @@ _SIGNS: tuple[tuple[Cause, re.Pattern[str]], ...] = tuple(
         (Cause.STORAGE, r"^error: cannot (?:write|make the folder) "),
         (Cause.IMPORT_ERROR, r"^\s*(?:ModuleNotFoundError|ImportError)\b"),
         (Cause.IMPORT_ERROR, r"No module named \S+\s*$"),
+        (Cause.IMPORT_ERROR, r"^error: .* cannot be imported"),
     )
 )
 # TensorFlow prints CUDA_ERROR_NO_DEVICE as a mere note wherever there is no GPU.

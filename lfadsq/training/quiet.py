@@ -8,7 +8,12 @@ import sys
 import tempfile
 from importlib import import_module
 
-__all__ = ["import_tensorflow_quietly"]
+from lfadsq.errors import ConfigError
+
+__all__ = ["INSTALL_TENSORFLOW", "import_tensorflow_quietly"]
+
+INSTALL_TENSORFLOW = "pip install 'lfadsq[cpu]', or 'lfadsq[gpu]' for an NVIDIA GPU"
+"""What to do where it is missing."""
 
 _NOISE = re.compile(r"^(I\d{4} |.*: I |WARNING: All log messages before absl)")
 
@@ -18,7 +23,19 @@ def import_tensorflow_quietly() -> None:
 
     Its native code writes them before any of its own switches works. Whoever sets
     ``TF_CPP_MIN_LOG_LEVEL`` sees what that level shows. Warnings and errors are passed on.
+
+    Raises
+    ------
+    ConfigError
+        If TensorFlow is not installed, or does not load.
     """
+    try:
+        _import_tensorflow()
+    except ImportError as error:
+        raise ConfigError(f"TensorFlow cannot be imported: {error}", INSTALL_TENSORFLOW) from error
+
+
+def _import_tensorflow() -> None:
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
         import_module("tensorflow")
         return

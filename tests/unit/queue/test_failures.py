@@ -49,6 +49,7 @@ CANNOT_ASSIGN = "InvalidArgumentError: Cannot assign a device for operation x: /
         (1, NO_MODULE, False, Cause.IMPORT_ERROR),
         (1, RUN_MODULE, False, Cause.IMPORT_ERROR),
         (1, CANNOT_IMPORT, True, Cause.IMPORT_ERROR),
+        (1, "error: TensorFlow cannot be imported: x; pip install\n", True, Cause.IMPORT_ERROR),
         (1, DISK, False, Cause.STORAGE),
         (1, NO_FOLDER, False, Cause.STORAGE),
         (1, DAMAGED, False, Cause.REFUSED),
