@@ -101,7 +101,8 @@ class PosteriorMeans:
         ResultNotReadyError
             If the run has not written them.
         ResultShapeError
-            If a file is damaged or does not fit the run's input.
+            If a file is damaged, does not fit the run's input, or holds no firing rates because
+            the output is Gaussian.
         StorageError
             If a file cannot be read.
         """
@@ -114,8 +115,16 @@ class PosteriorMeans:
             for split in _SPLITS
             if len(inds[split])
         }
+        num_channels = _num_channels(paths.input_h5(dataset_name))
         for split, part in parts.items():
-            num_trials = len(part["output_dist_params"])
+            num_trials, *_, num_columns = part["output_dist_params"].shape
+            if num_columns != num_channels:
+                raise ResultShapeError(
+                    f"{paths.output.posterior_means(dataset_name, split, kind)} has {num_columns} "
+                    f"values in a bin, for {num_channels} channels: no firing rates",
+                    "with Gaussian output it holds means, then variances: read its "
+                    "output_dist_params with h5py",
+                )
             if num_trials != len(inds[split]):
                 raise ResultShapeError(
                     f"{paths.output.posterior_means(dataset_name, split, kind)} has {num_trials} "
@@ -148,6 +157,13 @@ class PosteriorMeans:
             train_inds=inds["train"],
             valid_inds=inds["valid"],
         )
+
+
+def _num_channels(path: Path) -> int:
+    with storage_errors(path, "read"), h5py.File(path) as stored:
+        if "train_data" not in stored:
+            raise ResultShapeError(f"{path} has no train_data", "prepare the run again")
+        return int(stored["train_data"].shape[-1])
 
 
 def _read(path: Path, keys: list[str] | None = None) -> dict[str, Array]:

@@ -35,6 +35,7 @@ def paths(tmp_path):
     paths.lfads_input.mkdir()
     paths.lfads_output.mkdir()
     with h5py.File(paths.input_h5("ds.1"), "w") as stored:
+        stored["train_data"] = np.zeros((len(TRAIN), 5, 3), np.int64)
         stored["train_inds"] = np.array(TRAIN, float)
         stored["valid_inds"] = np.array(VALID, float)
     for split, inds in (("train", TRAIN), ("valid", VALID)):
@@ -83,6 +84,15 @@ def test_says_what_is_missing(paths):
 def test_refuses_files_of_another_split(paths):
     write_split(paths, "valid", [1, 4, 5])
     with pytest.raises(ResultShapeError, match="3 trials, the run's input 2"):
+        PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
+
+
+def test_gaussian_output_is_not_taken_for_rates(paths):
+    path = paths.output.posterior_means("ds.1", "valid", KIND)
+    with h5py.File(path, "a") as stored:
+        del stored["output_dist_params"]
+        stored["output_dist_params"] = np.ones((len(VALID), 5, 6))
+    with pytest.raises(ResultShapeError, match="6 values in a bin, for 3 channels"):
         PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
 
 
