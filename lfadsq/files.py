@@ -20,6 +20,7 @@ __all__ = [
     "check_readable",
     "make_folder",
     "move_into_place",
+    "remove_asides",
     "storage_errors",
     "write_text",
     "written_aside",
@@ -32,6 +33,7 @@ _UMASK = os.umask(0o077)
 os.umask(_UMASK)
 
 _LONGEST_SHOWN_BYTES = 200
+_ASIDE_SUFFIX = ".tmp"
 
 _REMEDIES = {
     errno.ENOSPC: "free some space on that disk, then run the same again",
@@ -108,9 +110,9 @@ def written_aside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         one is gone; so it is when the block raises.
     """
     with storage_errors(path, "write"):
-        # Results of a dataset with a long name have names that bear no addition.
-        shown = os.fsencode(path.name)[:_LONGEST_SHOWN_BYTES].decode("utf-8", errors="ignore")
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{shown}.", suffix=".tmp")
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=_aside_prefix(path), suffix=_ASIDE_SUFFIX
+        )
         aside = Path(name)
         try:
             os.fchmod(descriptor, 0o664 & ~_UMASK)
@@ -163,6 +165,29 @@ def move_into_place(source: Path, target: Path) -> None:
     with storage_errors(target, "write"):
         source.replace(target)
         _flush(target.parent, os.O_RDONLY)
+
+
+def remove_asides(*paths: Path) -> None:
+    """Remove what was written aside for files by processes that were killed before the rename.
+
+    Only while nobody can be writing them. What cannot be removed stays: it does no harm.
+
+    Parameters
+    ----------
+    *paths : Path
+        The final names, all in one folder.
+    """
+    starts = tuple(map(_aside_prefix, paths))
+    with suppress(OSError):
+        for aside in paths[0].parent.iterdir():
+            if aside.name.startswith(starts) and aside.name.endswith(_ASIDE_SUFFIX):
+                aside.unlink()
+
+
+def _aside_prefix(path: Path) -> str:
+    # Results of a dataset with a long name have names that bear no addition.
+    shown = os.fsencode(path.name)[:_LONGEST_SHOWN_BYTES].decode("utf-8", errors="ignore")
+    return f".{shown}."
 
 
 def make_folder(path: Path) -> Path:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from lfadsq.errors import ConfigError, RunExistsError, RunNotFoundError
 from lfadsq.files import make_folder, storage_errors, write_text
 from lfadsq.manager import summary
 from lfadsq.manager.datasets import DatasetCollection
-from lfadsq.manager.memory import estimate_memory_mb
 from lfadsq.manager.merging import check_data_hashes, merge_setting
 from lfadsq.manager.names import check_name
 from lfadsq.manager.param_values import PARAM_PREFIX
 from lfadsq.manager.params import RunParams
 from lfadsq.manager.preparation import prepare_runs, read_input_shapes
+from lfadsq.manager.run_tasks import (
+    RunTask,
+    checked_gpus,
+    checked_memory,
+    checked_options,
+    list_run_tasks,
+)
 from lfadsq.manager.runs import Run, RunSpec
-from lfadsq.manager.scripts import RunTask, render_queue_script, render_tensorboard_script
+from lfadsq.manager.scripts import render_queue_script, render_tensorboard_script
 from lfadsq.paths import LAST_VERSION_WITHOUT_RUN_NAME_IN_DATA, CollectionPaths
 
 __all__ = ["RunCollection"]
@@ -341,6 +345,8 @@ class RunCollection:
         max_tasks_simultaneously: int | None = None,
         ignore_donefile: bool = False,
         posterior_mean_only: bool = False,
+        gpu_memory_required: float | Literal["auto"] | None = None,
+        max_tasks_per_gpu: int | None = None,
     ) -> Path:
         """Write ``run_lfadsqueue.py``, which trains all runs, and ``launch_tensorboard.sh``.
 
@@ -357,11 +363,17 @@ class RunCollection:
         posterior_mean_only : bool, default False
             Write ``run_lfadsqueue_posteriorMeanOnly.py`` instead, which only samples the posterior
             means of trained runs.
+        gpu_memory_required : float or "auto", optional
+            Device memory to reserve for each run [MB]; ``"auto"`` learns it from the first run of
+            each shape of model. By default it is estimated (`lfadsq.manager.memory`).
+        max_tasks_per_gpu : int, optional
+            Most runs that share a GPU, with `one_task_per_gpu` false.
 
         Returns
         -------
         Path
-            The script. It replaces one that was there.
+            The script. It replaces one that was there. A queue that this script started and that
+            still runs takes up the runs that were added.
 
         Raises
         ------
@@ -370,36 +382,34 @@ class RunCollection:
         StorageError
             If it cannot be written.
         """
-        if max_tasks_simultaneously is not None:
-            max_tasks_simultaneously = _whole_number(
-                "max_tasks_simultaneously", max_tasks_simultaneously, smallest=1
-            )
-        gpus = None if gpu_list is None else _checked_gpus(gpu_list)
-        for option, value in (
-            ("one_task_per_gpu", one_task_per_gpu),
-            ("ignore_donefile", ignore_donefile),
-        ):
-            if not isinstance(value, bool):
-                raise ConfigError(f"{option} is {value!r}", "give True or False")
-        options: dict[str, Any] = {"one_task_per_gpu": one_task_per_gpu}
-        if max_tasks_simultaneously is not None:
-            options["max_tasks_simultaneously"] = max_tasks_simultaneously
-        if ignore_donefile:
-            options["ignore_donefile"] = True
+        gpus = None if gpu_list is None else checked_gpus(gpu_list)
+        options = checked_options(
+            one_task_per_gpu=one_task_per_gpu,
+            max_tasks_simultaneously=max_tasks_simultaneously,
+            ignore_donefile=ignore_donefile,
+            max_tasks_per_gpu=max_tasks_per_gpu,
+        )
         paths = self.paths
         script = paths.posterior_mean_queue_script if posterior_mean_only else paths.queue_script
-        tasks = self._list_tasks(posterior_mean_only)
+        tasks = self._list_tasks(posterior_mean_only, gpu_memory_required)
         self.write_tensorboard_script()
         text = render_queue_script(script, paths, self.name, tasks, gpu_list=gpus, options=options)
         return self._write(script, text, executable=True)
 
-    def get_task_specs(self, *, posterior_mean_only: bool = False) -> list[dict[str, Any]]:
+    def get_task_specs(
+        self,
+        *,
+        posterior_mean_only: bool = False,
+        gpu_memory_required: float | Literal["auto"] | None = None,
+    ) -> list[dict[str, Any]]:
         """Describe each run as a task for `lfadsq.run_lfads_queue`.
 
         Parameters
         ----------
         posterior_mean_only : bool, default False
             Only sample posterior means.
+        gpu_memory_required : float or "auto", optional
+            As in `write_run_queue_script`.
 
         Returns
         -------
@@ -411,23 +421,43 @@ class RunCollection:
         ConfigError
             If the runs are not prepared.
         """
-        return [task.to_spec() for task in self._list_tasks(posterior_mean_only)]
+        tasks = self._list_tasks(posterior_mean_only, gpu_memory_required)
+        return [task.to_spec() for task in tasks]
 
-    def _list_tasks(self, posterior_mean_only: bool) -> list[RunTask]:
+    def get_task_hints(
+        self,
+        *,
+        posterior_mean_only: bool = False,
+        gpu_memory_required: float | Literal["auto"] | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Tell what else helps the queue: the argument `hints` of `lfadsq.run_lfads_queue`.
+
+        Parameters
+        ----------
+        posterior_mean_only, gpu_memory_required
+            As in `get_task_specs`.
+
+        Returns
+        -------
+        dict of str to dict
+            By the name of the task: ``expected_s`` [s], and for ``"auto"`` also ``shape`` and
+            ``memory_estimate`` [MB].
+
+        Raises
+        ------
+        ConfigError
+            If the runs are not prepared.
+        """
+        tasks = self._list_tasks(posterior_mean_only, gpu_memory_required)
+        return {task.name: dict(task.hints) for task in tasks}
+
+    def _list_tasks(
+        self, posterior_mean_only: bool, gpu_memory_required: float | Literal["auto"] | None
+    ) -> list[RunTask]:
+        memory = checked_memory(gpu_memory_required)
         self._check_not_empty()
-        return [
-            RunTask(
-                f"lfads_{PARAM_PREFIX}{run.param_hash}_run{number:03d}_{run.name}".replace(
-                    ".", "_"
-                ),
-                run.paths,
-                estimate_memory_mb(run.params, shapes),
-                posterior_mean_only,
-            )
-            for number, (run, shapes) in enumerate(
-                zip(self.runs, read_input_shapes(self.runs), strict=True), start=1
-            )
-        ]
+        shapes = read_input_shapes(self.runs)
+        return list_run_tasks(self.runs, shapes, memory, posterior_mean_only=posterior_mean_only)
 
     def _check_not_empty(self) -> None:
         if not self._params:
@@ -451,22 +481,3 @@ class RunCollection:
 
     def __repr__(self) -> str:
         return summary.generate_display_text(self)
-
-
-def _whole_number(option: str, value: object, *, smallest: int) -> int:
-    """Give a plain integer for the script: NumPy's would be written as ``np.int64(1)``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
-        raise ConfigError(f"{option} is {value!r}", f"give a whole number, {smallest} or more")
-    return int(value)
-
-
-def _checked_gpus(gpu_list: object) -> list[int | str]:
-    if isinstance(gpu_list, str) or not isinstance(gpu_list, Iterable):
-        raise ConfigError(f"gpu_list is {gpu_list!r}", "give a list, or None for all GPUs")
-    gpus = [
-        gpu if isinstance(gpu, str) and gpu else _whole_number("a GPU in gpu_list", gpu, smallest=0)
-        for gpu in gpu_list
-    ]
-    if not gpus:
-        raise ConfigError("gpu_list is empty", "give a list, or None for all GPUs")
-    return gpus

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lfadsq.manager.params import RunParams
+from lfadsq.manager.run_tasks import RunTask
 from lfadsq.manager.templating import render
 from lfadsq.paths import INPUT_FILE_STEM, CollectionPaths, RunPaths
 
 __all__ = [
-    "RunTask",
     "flag_text",
     "render_queue_script",
     "render_run_scripts",
@@ -28,55 +26,6 @@ _SCALED_BY_DATASETS = {
     "c_l2_start_step": "scaleStartStepWithDatasets",
 }
 _BATCH_SIZE_FLAG = "batch_size"
-
-
-@dataclass(frozen=True)
-class RunTask:
-    """One task of the queue: a run, what it is called there, and what it needs.
-
-    Attributes
-    ----------
-    name : str
-        ``lfads_param_<HASH>_run<NNN>_<run name>``, dots as underscores.
-    paths : RunPaths
-        Files of the run.
-    memory_mb : int
-        Memory it is expected to take on its device [MB].
-    posterior_mean_only : bool
-        Whether the run is only to be sampled, not trained.
-    """
-
-    name: str
-    paths: RunPaths
-    memory_mb: int
-    posterior_mean_only: bool = False
-
-    @property
-    def script(self) -> Path:
-        """What the task runs."""
-        if self.posterior_mean_only:
-            return self.paths.posterior_mean_script
-        return self.paths.train_script
-
-    @property
-    def log(self) -> Path:
-        """Where its output goes."""
-        return self.paths.posterior_mean_log if self.posterior_mean_only else self.paths.log
-
-    @property
-    def done(self) -> Path:
-        """What marks it as done."""
-        return self.paths.posterior_mean_done if self.posterior_mean_only else self.paths.done
-
-    def to_spec(self) -> dict[str, Any]:
-        """Give the task as `lfadsq.run_lfads_queue` takes it, with the keys of FORMATS.md 5."""
-        return {
-            "name": self.name,
-            "command": f"bash {shlex.quote(str(self.script.absolute()))}",
-            "memory_req": self.memory_mb,
-            "outfile": str(self.log.absolute()),
-            "donefile": str(self.done.absolute()),
-        }
 
 
 def flag_text(value: Any) -> str:
@@ -212,7 +161,12 @@ def render_queue_script(
         outfile=first.log.name,
         donefile=first.done.name,
         tasks=[
-            (task.name, str(task.paths.folder.relative_to(collection.folder)), task.memory_mb)
+            (
+                task.name,
+                str(task.paths.folder.relative_to(collection.folder)),
+                task.memory_mb,
+                list(task.hints.items()),
+            )
             for task in tasks
         ],
         options=list(options.items()),

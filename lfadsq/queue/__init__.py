@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lfadsq.queue.entry import run_lfads_queue as run_lfads_queue
 from lfadsq.queue.events import QueueSummary as QueueSummary
 from lfadsq.queue.events import Reporter as Reporter
-from lfadsq.queue.runner import run_lfads_queue as run_lfads_queue
 
 __all__ = ["QueueSummary", "Reporter", "run_lfads_queue"]

@@ -7,6 +7,7 @@ told by the line the trainer prints.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from lfadsq.queue.tasks import Task
 
-__all__ = ["SUCCESS_LINE", "Invocation", "invocation_of"]
+__all__ = ["SUCCESS_LINE", "Invocation", "digest_of", "invocation_of", "missing_script"]
 
 SUCCESS_LINE = "Stopping optimization"
 """The trainer prints a line with this when its learning rate has become small enough."""
@@ -22,6 +23,8 @@ SUCCESS_LINE = "Stopping optimization"
 # Only what means the same to exec and to every shell: safe characters and 'quoted' text. A first
 # word with "=" would be an assignment, one that begins with "~" a home folder.
 _PLAIN = re.compile(r"(?:[\w@%+:,./=-]|'[^']*'|[ \t])+", re.ASCII)
+_INTERPRETERS = {"bash", "sh", "zsh", "python", "python3"}
+_MOST_OF_A_SCRIPT_BYTES = 2**20
 _PIPED = re.compile(r"^(?P<body>.*\S)\s+2>&1\s*\|\s*tee(?:\s+-a)?\s+(?P<log>\S.*?)\s*$", re.DOTALL)
 
 
@@ -64,6 +67,40 @@ def invocation_of(task: Task) -> Invocation:
     body = piped["body"] if _same_file(log, task.outfile) else task.command
     trains = not task.files.record.suffix.endswith("posteriorMeanOnly")
     return Invocation(_argv_of(body), SUCCESS_LINE if trains else None)
+
+
+def missing_script(invocation: Invocation) -> Path | None:
+    """Give the script that an interpreter is to run, if it is not there.
+
+    >>> missing_script(Invocation(("bash", "/nowhere/lfads_train.sh"), None))
+    PosixPath('/nowhere/lfads_train.sh')
+    """
+    script = _script_of(invocation)
+    return script if script is not None and not script.exists() else None
+
+
+def digest_of(invocation: Invocation) -> str:
+    """Digest a command and the script it runs: the same again does the same again.
+
+    Settings stand in the script, and the seed is one of them. What else the command reads is
+    not looked at.
+    """
+    digest = hashlib.sha256("\0".join(invocation.argv).encode("utf-8", "surrogateescape"))
+    script = _script_of(invocation)
+    if script is not None:
+        try:
+            with script.open("rb") as file:
+                digest.update(file.read(_MOST_OF_A_SCRIPT_BYTES))
+        except OSError:
+            pass  # it cannot run either
+    return digest.hexdigest()[:16]
+
+
+def _script_of(invocation: Invocation) -> Path | None:
+    argv = invocation.argv
+    if len(argv) > 1 and not argv[1].startswith("-") and Path(argv[0]).name in _INTERPRETERS:
+        return Path(argv[1])
+    return None
 
 
 def _argv_of(command: str) -> tuple[str, ...]:

@@ -7,23 +7,29 @@ is cut into MIG devices counts as those.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from lfadsq.errors import ConfigError, NoGpuError
-from lfadsq.queue.machine import usable_memory_mb
+from lfadsq.errors import NoGpuError
+from lfadsq.queue.gpu_choice import MASK_VARIABLE, GpuChoice
+from lfadsq.queue.machine import session_of_gpu_process, usable_memory_mb
+from lfadsq.queue.nvml import Driver, Gpu, Reading
 
 __all__ = ["CPU", "Cpus", "Device", "DeviceSource", "Gpus", "find_devices"]
 
 CPU = "cpu"
 """Id of the device that stands for this machine's processors."""
 
-_MB = 1024 * 1024
-_MASK_VARIABLE = "CUDA_VISIBLE_DEVICES"
+_GROWTH_VARIABLE = "TF_FORCE_GPU_ALLOW_GROWTH"
+_RETRY_S = 10.0
+"""How often GPUs are looked for anew while one does not answer [s]."""
+
+_PROHIBITED = "its compute mode is prohibited (an administrator's `nvidia-smi -c 0` would open it)"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -42,7 +48,12 @@ class Device:
     max_tasks : int
         How many of our tasks may run on it at once.
     taken_mb_by_session : dict of int to float
-        Memory taken, by session id of the process on this machine, as far as it can be seen [MB].
+        Memory taken by our own sessions, as far as it can be seen [MB]: a session that has a
+        process here whose memory the driver does not tell is not among them.
+    closed_because : str
+        Why it can take no task now whatever its memory, in words; empty if it is open.
+    num_others : int
+        Processes that compute on it and are not known to be ours.
     """
 
     device_id: str
@@ -51,6 +62,8 @@ class Device:
     memory_free_mb: float
     max_tasks: int
     taken_mb_by_session: Mapping[int, float]
+    closed_because: str = ""
+    num_others: int = 0
 
     @property
     def is_gpu(self) -> bool:
@@ -64,8 +77,17 @@ class DeviceSource(Protocol):
     reason: str
     """Why these devices and no others, for people; empty if there is nothing to say."""
 
-    def measure(self) -> list[Device]:
-        """Measure all devices now; one that cannot be measured is left out this time."""
+    num_missing: int
+    """How many devices were left out of the last measurement because they did not answer."""
+
+    def measure(self, our_sessions: Collection[int] = ()) -> list[Device]:
+        """Measure all devices now; one that does not answer is left out this time.
+
+        Parameters
+        ----------
+        our_sessions : collection of int
+            Sessions of our running tasks, told apart from everybody else's.
+        """
 
     def environment(self, device_id: str) -> dict[str, str]:
         """Give what a task on a device needs in its environment."""
@@ -85,47 +107,25 @@ class Cpus:
         Why no GPU is used.
     """
 
+    num_missing = 0
+
     def __init__(self, num_slots: int, reason: str) -> None:
         self._num_slots = num_slots
         self.reason = reason
 
-    def measure(self) -> list[Device]:
+    def measure(self, our_sessions: Collection[int] = ()) -> list[Device]:
         """Measure the machine's memory."""
+        del our_sessions
         total_mb, free_mb = usable_memory_mb()
         return [Device(CPU, CPU, total_mb, free_mb, self._num_slots, {})]
 
     def environment(self, device_id: str) -> dict[str, str]:
         """Hide all GPUs, also those that the user hid from us."""
         del device_id
-        return {_MASK_VARIABLE: ""}
+        return {MASK_VARIABLE: ""}
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
-
-
-@dataclass(frozen=True)
-class _Gpu:
-    uuid: str
-    index: int
-    model: str
-    handle: Any
-    parent_uuid: str = ""
-    mig_index: int | None = None
-
-    @property
-    def label(self) -> str:
-        part = "" if self.mig_index is None else f":{self.mig_index}"
-        return f"GPU {self.index}{part} ({self.model})"
-
-    def answers_to(self, word: str) -> bool:
-        """Tell whether a word of a mask means this device: index, UUID or a beginning of it."""
-        if word.isdecimal():
-            return int(word) == self.index
-        if word == f"{self.index}:{self.mig_index}":
-            return True
-        return len(word) > 4 and (
-            self.uuid.startswith(word) or (bool(self.parent_uuid) and word == self.parent_uuid)
-        )
 
 
 class Gpus:
@@ -133,48 +133,112 @@ class Gpus:
 
     Parameters
     ----------
-    nvml : module
-        ``pynvml``, already initialised; shut down by `close`.
-    gpus : sequence
-        Which of them to use.
+    driver : Driver
+        Closed by `close`.
+    choice : GpuChoice
+        Which GPUs to use.
     max_tasks : int
         How many of our tasks may run on one of them at once.
+    allow_growth : bool, default True
+        Let TensorFlow take memory as it needs it, in place of all of a GPU at once.
+
+    Attributes
+    ----------
+    mute : dict of str to str
+        Why GPUs do not answer, by what displays call them.
+
+    Raises
+    ------
+    NoGpuError
+        If a wanted GPU is not there, or the driver does not answer.
     """
 
     reason = ""
 
-    def __init__(self, nvml: Any, gpus: Sequence[_Gpu], max_tasks: int) -> None:
-        self._nvml = nvml
-        self._gpus = list(gpus)
+    def __init__(
+        self, driver: Driver, choice: GpuChoice, max_tasks: int, *, allow_growth: bool = True
+    ) -> None:
+        self._driver = driver
+        self._choice = choice
         self._max_tasks = max_tasks
-        self._unmeasured: set[str] = set()
+        self._allow_growth = allow_growth
+        self._gpus = choice.of(driver.gpus())
+        self.mute: dict[str, str] = {}
+        self._last_look_s = time.monotonic()
+        self.num_missing = 0
 
-    def measure(self) -> list[Device]:
-        """Measure the memory of all GPUs; one that fell off the bus is left out, with a warning."""
+    def measure(self, our_sessions: Collection[int] = ()) -> list[Device]:
+        """Measure all GPUs; one that fell off the bus is left out, with one warning, until back."""
+        if self.num_missing and time.monotonic() - self._last_look_s >= _RETRY_S:
+            self._look_again()
+            self._last_look_s = time.monotonic()
         devices = []
         for gpu in self._gpus:
             try:
-                total, free = _memory(self._nvml, gpu.handle)
-            except self._nvml.NVMLError as error:
-                if gpu.uuid not in self._unmeasured:
-                    _logger.warning("%s does not answer: %s; it gets no tasks", gpu.label, error)
-                self._unmeasured.add(gpu.uuid)
+                reading = self._driver.read(gpu)
+            except NoGpuError as error:
+                if gpu.label not in self.mute:
+                    _logger.warning("%s", error)
+                self.mute[gpu.label] = error.problem
                 continue
-            self._unmeasured.discard(gpu.uuid)
-            taken = _taken_by_session(self._nvml, gpu.handle)
-            devices.append(
-                Device(gpu.uuid, gpu.label, total / _MB, free / _MB, self._max_tasks, taken)
-            )
+            if self.mute.pop(gpu.label, ""):
+                _logger.warning("%s answers again", gpu.label)
+            devices.append(self._device(gpu, reading, our_sessions))
+        self.num_missing = len(self._gpus) - len(devices)
         return devices
 
+    def _device(self, gpu: Gpu, reading: Reading, our_sessions: Collection[int]) -> Device:
+        taken: dict[int, float] = {}
+        untold: set[int] = set()
+        others: list[int] = []
+        for process in reading.processes:
+            session = session_of_gpu_process(process.pid)
+            if session is None or session not in our_sessions:
+                others.append(process.pid)
+            elif process.taken_mb is None:
+                untold.add(session)
+            else:
+                taken[session] = taken.get(session, 0.0) + process.taken_mb
+        return Device(
+            device_id=gpu.uuid,
+            name=gpu.label,
+            memory_total_mb=reading.total_mb,
+            memory_free_mb=reading.free_mb,
+            max_tasks=1 if reading.is_exclusive else self._max_tasks,
+            taken_mb_by_session={s: mb for s, mb in taken.items() if s not in untold},
+            closed_because=_closed_because(reading, others),
+            num_others=len(others),
+        )
+
+    def _look_again(self) -> None:
+        """List the GPUs afresh: one that was reset does not answer to its old handle."""
+        try:
+            if self.num_missing == len(self._gpus):
+                self._driver.reopen()
+            present = self._driver.gpus()
+        except NoGpuError as error:
+            _logger.debug("%s", error)
+            return
+        found = [gpu for gpu in self._choice.of_those_there(present) if gpu.uuid]
+        uuids = {gpu.uuid for gpu in found}
+        answering = {gpu.index for gpu in present if gpu.uuid}
+        missing = [
+            gpu
+            for gpu in self._gpus
+            if (gpu.uuid not in uuids if gpu.uuid else gpu.index not in answering)
+        ]
+        self._gpus = found + missing
+        labels = {gpu.label for gpu in self._gpus}  # a GPU that was mute from the start had no name
+        self.mute = {label: why for label, why in self.mute.items() if label in labels}
+
     def environment(self, device_id: str) -> dict[str, str]:
-        """Show a task its own GPU only, by UUID."""
-        return {_MASK_VARIABLE: device_id, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        """Show a task its own GPU only, by UUID, and keep TensorFlow from taking all of it."""
+        growth = {_GROWTH_VARIABLE: "true"} if self._allow_growth else {}
+        return {MASK_VARIABLE: device_id, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", **growth}
 
     def close(self) -> None:
         """Let go of the driver."""
-        with contextlib.suppress(self._nvml.NVMLError):
-            self._nvml.nvmlShutdown()
+        self._driver.close()
 
 
 def find_devices(
@@ -194,7 +258,8 @@ def find_devices(
     max_tasks_on_gpu, num_cpu_slots : int
         How many tasks may run at once on one GPU, or on the processors where there is no GPU.
     environment : dict of str, optional
-        In place of this process's own, where ``CUDA_VISIBLE_DEVICES`` may narrow the choice.
+        In place of this process's own, where ``CUDA_VISIBLE_DEVICES`` may narrow the choice, and
+        what the user set for TensorFlow stays.
 
     Returns
     -------
@@ -208,157 +273,50 @@ def find_devices(
     ConfigError
         If `wanted` is no list of indices and names.
     """
-    words = _words_of(wanted)
-    mask = (os.environ if environment is None else environment).get(_MASK_VARIABLE)
-    nvml, problem = _open_nvml()
-    if nvml is None:
-        if words:
-            raise NoGpuError(
-                f"gpu_list asks for {', '.join(words)}, but {problem}",
-                "leave gpu_list out to train on the processors, or mend the driver",
-            )
-        return Cpus(num_cpu_slots, problem)
+    environment = os.environ if environment is None else environment
+    choice = GpuChoice(wanted, environment.get(MASK_VARIABLE))
     try:
-        present = list(_present_gpus(nvml))
-        visible = _masked(present, mask)
-        chosen = _chosen(visible, words, present, mask)
-    except BaseException:
-        nvml.nvmlShutdown()
-        raise
-    if not chosen:
-        nvml.nvmlShutdown()
-        hidden = (
-            f"{_MASK_VARIABLE}={mask!r} hides all of them" if present else "the driver has none"
+        driver = Driver()
+    except NoGpuError as error:
+        return _cpus_unless_asked(choice, error.problem, error.remedy, num_cpu_slots)
+    try:
+        gpus = Gpus(
+            driver, choice, max_tasks_on_gpu, allow_growth=_GROWTH_VARIABLE not in environment
         )
-        return Cpus(num_cpu_slots, f"no GPU can be used: {hidden}")
-    return Gpus(nvml, chosen, max_tasks_on_gpu)
+        problem = _unusable(gpus, choice)
+        if problem:
+            driver.close()
+            return _cpus_unless_asked(choice, problem, "see `nvidia-smi`", num_cpu_slots)
+    except BaseException:
+        driver.close()
+        raise
+    return gpus
 
 
-def _words_of(wanted: Sequence[int | str] | None) -> list[str]:
-    if wanted is None:
-        return []
-    if isinstance(wanted, (str, bytes)) or not isinstance(wanted, Sequence):
-        raise ConfigError(f"gpu_list is {wanted!r}", "give a list of indices, UUIDs or names")
-    for word in wanted:
-        is_index = isinstance(word, int) and not isinstance(word, bool) and word >= 0
-        if not is_index and not (isinstance(word, str) and word.strip()):
-            raise ConfigError(f"gpu_list holds {word!r}", "give indices, UUIDs or names")
-    return [str(word).strip() for word in wanted]
+def _unusable(gpus: Gpus, choice: GpuChoice) -> str:
+    """Say why not one of the chosen GPUs can be used; empty if one can."""
+    devices = gpus.measure()
+    if any(device.closed_because != _PROHIBITED for device in devices):
+        return ""
+    if not devices and not gpus.mute:
+        return f"no GPU can be used: {choice.mask} hides all of them"
+    closed = [f"{device.name} is closed: {device.closed_because}" for device in devices]
+    return f"no GPU can be used: {'; '.join([*gpus.mute.values(), *closed])}"
 
 
-def _open_nvml() -> tuple[Any, str]:
-    """Start NVML; gives None and why, in words, where that cannot be."""
-    try:
-        import pynvml
-    except ImportError as error:
-        return None, f"no GPU can be seen: {error}"
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return None, f"no GPU can be seen: {error}"
-    return pynvml, ""
+def _cpus_unless_asked(choice: GpuChoice, problem: str, remedy: str, num_slots: int) -> Cpus:
+    if choice.words:
+        raise NoGpuError(
+            f"gpu_list asks for {', '.join(choice.words)}, but {problem}",
+            f"{remedy}; or leave gpu_list out to train on the processors",
+        )
+    return Cpus(num_slots, f"{problem}; {remedy}")
 
 
-def _present_gpus(nvml: Any) -> Iterator[_Gpu]:
-    for index in range(nvml.nvmlDeviceGetCount()):
-        try:
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            gpu = _Gpu(
-                _text(nvml.nvmlDeviceGetUUID(handle)),
-                index,
-                _text(nvml.nvmlDeviceGetName(handle)),
-                handle,
-            )
-        except nvml.NVMLError as error:
-            _logger.warning("GPU %d does not answer: %s; it gets no tasks", index, error)
-            continue
-        parts = list(_mig_devices(nvml, gpu))
-        yield from parts or [gpu]
-
-
-def _mig_devices(nvml: Any, gpu: _Gpu) -> Iterator[_Gpu]:
-    try:
-        mode, _ = nvml.nvmlDeviceGetMigMode(gpu.handle)
-        if not mode:
-            return
-        num_parts = nvml.nvmlDeviceGetMaxMigDeviceCount(gpu.handle)
-    except nvml.NVMLError:
-        return  # not a GPU that can be cut
-    for part in range(num_parts):
-        # Parts need not be numbered without gaps.
-        with contextlib.suppress(nvml.NVMLError):
-            handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu.handle, part)
-            uuid = _text(nvml.nvmlDeviceGetUUID(handle))
-            yield _Gpu(uuid, gpu.index, f"{gpu.model} MIG", handle, gpu.uuid, part)
-
-
-def _masked(gpus: Sequence[_Gpu], mask: str | None) -> list[_Gpu]:
-    """Narrow by CUDA's rule: in the order of the mask, and nothing after a word that fits none.
-
-    Integers are read in the order of the bus, which is NVML's; CUDA's own default order, the
-    fastest first, is the same wherever all GPUs are alike.
-    """
-    if mask is None:
-        return list(gpus)
-    visible: list[_Gpu] = []
-    for word in mask.split(","):
-        fitting = [gpu for gpu in gpus if gpu.answers_to(word.strip())]
-        if not fitting:
-            break
-        visible += [gpu for gpu in fitting if gpu not in visible]
-    return visible
-
-
-def _chosen(
-    visible: Sequence[_Gpu], words: Sequence[str], present: Sequence[_Gpu], mask: str | None
-) -> list[_Gpu]:
-    if not words:
-        return list(visible)
-    chosen: list[_Gpu] = []
-    for word in words:
-        fitting = [gpu for gpu in visible if gpu.answers_to(word) or gpu.model == word]
-        if not fitting:
-            there = ", ".join(f"{gpu.label} {gpu.uuid}" for gpu in visible) or "none"
-            hidden = [g for g in present if g.answers_to(word) or g.model == word]
-            why = f"is hidden by {_MASK_VARIABLE}={mask!r}" if hidden else "is not there"
-            raise NoGpuError(
-                f"gpu_list asks for GPU {word!r}, which {why}",
-                f"GPUs that may be used: {there}",
-            )
-        chosen += [gpu for gpu in fitting if gpu not in chosen]
-    return chosen
-
-
-def _memory(nvml: Any, handle: Any) -> tuple[float, float]:
-    """Measure total and free memory [bytes].
-
-    The second version of the call does not count what the driver keeps for itself as free.
-    """
-    try:
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
-    except (nvml.NVMLError_FunctionNotFound, nvml.NVMLError_NotSupported):
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)  # drivers before 510
-    return float(memory.total), float(memory.free)
-
-
-def _taken_by_session(nvml: Any, handle: Any) -> dict[int, float]:
-    """Sum the memory of processes by session [MB].
-
-    NVML gives pids as the host counts them. In a container they may name no process, or a wrong
-    one: whoever uses this must do without.
-    """
-    taken: dict[int, float] = {}
-    try:
-        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except nvml.NVMLError:
-        return taken
-    for process in processes:
-        with contextlib.suppress(OSError):
-            session = os.getsid(process.pid)
-            used_mb = (process.usedGpuMemory or 0) / _MB
-            taken[session] = taken.get(session, 0.0) + used_mb
-    return taken
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _closed_because(reading: Reading, others: Sequence[int]) -> str:
+    if reading.is_prohibited:
+        return _PROHIBITED
+    if reading.is_exclusive and others:
+        pids = ", ".join(map(str, sorted(set(others))))
+        return f"it is in exclusive mode, and process {pids} uses it"
+    return ""

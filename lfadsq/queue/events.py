@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -17,12 +18,18 @@ __all__ = [
     "QueueStarted",
     "QueueSummary",
     "Reporter",
+    "StopAsked",
     "StopRequested",
+    "TaskCancelled",
     "TaskFailed",
     "TaskFinished",
     "TaskHeld",
     "TaskInterrupted",
+    "TaskLeft",
+    "TaskRetried",
     "TaskStarted",
+    "TasksAdded",
+    "Usage",
 ]
 
 
@@ -47,6 +54,8 @@ class Failure:
         A line for the shell that runs the same again.
     problem : str
         What went wrong outside the command, if anything.
+    tried : tuple of str
+        What was tried before, a line an attempt.
     """
 
     name: str
@@ -58,6 +67,29 @@ class Failure:
     log_tail: str
     command_by_hand: str
     problem: str = ""
+    tried: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How busy the devices were while a queue ran.
+
+    Attributes
+    ----------
+    task_s : dict of str to float
+        How long each task ran in this queue, over all its attempts [s].
+    gpu_s, cpu_s : float
+        Time during which a GPU, or a slot of the processors, had a task of ours, over all of
+        them [s].
+    idle_fraction : float or None
+        Share of the time of all devices in which they had no task of ours, from the first start to
+        the last end; None if nothing ran.
+    """
+
+    task_s: Mapping[str, float] = field(default_factory=dict)
+    gpu_s: float = 0.0
+    cpu_s: float = 0.0
+    idle_fraction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +111,12 @@ class QueueSummary:
         Tasks still waiting when the queue was asked to stop.
     wall_s : float
         How long the queue ran [s].
+    cancelled : tuple of str
+        Tasks that a person cancelled, now or before.
+    left : tuple of str
+        Tasks that go on without this queue.
+    usage : Usage
+        How busy the devices were.
     """
 
     queue_name: str
@@ -88,11 +126,14 @@ class QueueSummary:
     interrupted: tuple[str, ...]
     not_started: tuple[str, ...]
     wall_s: float
+    cancelled: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def exit_status(self) -> int:
-        """0 if every task is done, else 1."""
-        return 1 if self.failed or self.interrupted or self.not_started else 0
+        """0 if every task is done or cancelled, else 1."""
+        return 1 if self.failed or self.interrupted or self.not_started or self.left else 0
 
 
 @dataclass(frozen=True)
@@ -152,9 +193,65 @@ class TaskFailed:
 
 @dataclass(frozen=True)
 class TaskInterrupted:
-    """A task was ended because the queue stops."""
+    """A task was ended, with a checkpoint, because the queue stops or is paused.
+
+    Attributes
+    ----------
+    task : Task
+    will_go_on : bool
+        Whether this queue takes it up again later.
+    """
 
     task: Task
+    will_go_on: bool = False
+
+
+@dataclass(frozen=True)
+class TaskRetried:
+    """A task did not succeed, and will be tried again.
+
+    Attributes
+    ----------
+    task : Task
+    failure : Failure
+        What went wrong.
+    how : str
+        What is done differently, and when, for people.
+    """
+
+    task: Task
+    failure: Failure
+    how: str
+
+
+@dataclass(frozen=True)
+class TaskCancelled:
+    """A person cancelled a task; it was ended if it ran."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
+class TaskLeft:
+    """A task goes on without this queue, which ends."""
+
+    task: Task
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class TasksAdded:
+    """Tasks came to a queue that runs.
+
+    Attributes
+    ----------
+    tasks : tuple of Task
+    num_done : int
+        How many of them are done already.
+    """
+
+    tasks: tuple[Task, ...]
+    num_done: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,6 +271,16 @@ class TaskHeld:
 
 
 @dataclass(frozen=True)
+class StopAsked:
+    """Ctrl-C was pressed, and the person at the terminal is asked what it means.
+
+    Until the next event the terminal belongs to that question.
+    """
+
+    num_running: int
+
+
+@dataclass(frozen=True)
 class StopRequested:
     """The queue was asked to stop.
 
@@ -184,11 +291,14 @@ class StopRequested:
     num_running : int
     grace_s : float
         How long tasks may take to end by themselves [s]; 0 if they are ended at once.
+    leaves : bool
+        Whether running tasks are left to go on by themselves.
     """
 
     signal: str
     num_running: int
     grace_s: float
+    leaves: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,6 +329,11 @@ Event = (
     | TaskFailed
     | TaskInterrupted
     | TaskHeld
+    | TaskRetried
+    | TaskCancelled
+    | TaskLeft
+    | TasksAdded
+    | StopAsked
     | StopRequested
     | Noted
     | QueueEnded

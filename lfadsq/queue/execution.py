@@ -13,34 +13,57 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from lfadsq.errors import LfadsqError, StorageError
-from lfadsq.files import make_folder, storage_errors, write_text
-from lfadsq.queue.commands import Invocation, invocation_of
+from lfadsq.files import make_folder, remove_asides, storage_errors, write_text
+from lfadsq.queue.commands import Invocation, digest_of, invocation_of, missing_script
 from lfadsq.queue.failures import Ending, cause_of, ending_of_status, log_tail
 from lfadsq.queue.locks import Journal, RunLock, read_journal
-from lfadsq.queue.processes import TOKEN_VARIABLE, ProcessGroup
+from lfadsq.queue.processes import (
+    JOURNAL_DESCRIPTOR,
+    TOKEN_VARIABLE,
+    GroupEnd,
+    ProcessGroup,
+    signal_tokens,
+)
 from lfadsq.queue.records import Attempt, AttemptState, Cause, Outcome, Record, iso_time
+from lfadsq.queue.retries import refusal
 from lfadsq.queue.tasks import Task
 
-__all__ = ["SUPERVISOR", "Order", "Result", "child_environment", "run_attempt", "thread_counts"]
+__all__ = [
+    "SUPERVISOR",
+    "Order",
+    "Overseer",
+    "Result",
+    "child_environment",
+    "run_attempt",
+    "settle",
+    "thread_counts",
+]
 
 # Standard input is the lock's journal: moved to descriptor 9, it is inherited by the command, and
 # the lock with it. The supervisor lives through signals to the group, to note how the command took
 # them; the subshell keeps `exit` and other builtins of the command from ending it.
 SUPERVISOR = (
-    "exec 9>&0 </dev/null; trap : TERM INT HUP QUIT; "
-    'echo "pid $$" >&9; ( "$@" ); s=$?; echo "exit $s" >&9; exit $s'
+    f"exec {JOURNAL_DESCRIPTOR}>&0 </dev/null; "
+    "k=; trap 'k=\" signalled\"' TERM INT HUP QUIT; "
+    f'echo "pid $$" >&{JOURNAL_DESCRIPTOR}; ( "$@" ); s=$?; '
+    f'echo "exit $s$k" >&{JOURNAL_DESCRIPTOR}; exit $s'
 )
+
+
+_SURVIVOR_S = 20.0
+_SURVIVOR_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,18 @@ class Order:
         Run even though the done-marker is there; it is removed first.
     watched : bool
         Another queue was running this very task when we looked: its end counts as ours.
+    only_settles : bool
+        Nothing is started; only the end of what another process did is judged and recorded.
+    told_to_end : Cause or None
+        We told that task to end, for this cause.
+    queue_id : str
+        Who gives the order.
+    memory_mb : float
+        Device memory reserved for it [MB].
+    is_alone : bool
+        Whether the device is kept for it alone.
+    forgiven : int
+        Attempts up to this number do not speak against another one.
     """
 
     task: Task
@@ -66,6 +101,12 @@ class Order:
     environment: dict[str, str] = field(default_factory=dict)
     ignore_donefile: bool = False
     watched: bool = False
+    only_settles: bool = False
+    told_to_end: Cause | None = None
+    queue_id: str = ""
+    memory_mb: float = 0.0
+    is_alone: bool = False
+    forgiven: int = 0
 
     @property
     def on_gpu(self) -> bool:
@@ -79,20 +120,42 @@ class Result:
 
     Attributes
     ----------
-    kind : {"ended", "held", "finished elsewhere"}
+    kind : {"ended", "held", "finished elsewhere", "refused", "left", "free"}
         ``ended`` carries the attempt; ``held`` means that another process has the run's lock, and
-        nothing was done; ``finished elsewhere`` that the done-marker was there once we had it.
+        nothing was done; ``finished elsewhere`` that the done-marker was there once we had it;
+        ``refused`` that the last attempt failed in a way that would repeat itself; ``left`` that
+        the task goes on without us; ``free`` that there was nothing to settle.
     attempt : Attempt or None
     problem : str
         What went wrong outside the command, if anything.
     journal : Journal or None
         Who holds the lock.
+    peak_rss_mb : float
+        The most memory that one of its processes had resident [MB].
     """
 
-    kind: Literal["ended", "held", "finished elsewhere"]
+    kind: Literal["ended", "held", "finished elsewhere", "refused", "left", "free"]
     attempt: Attempt | None = None
     problem: str = ""
     journal: Journal | None = None
+    peak_rss_mb: float = 0.0
+
+
+class Overseer(Protocol):
+    """Whoever can tell a task to end while a worker runs it."""
+
+    @property
+    def left(self) -> int:
+        """Descriptor of a pipe whose other end is closed once tasks are to be left."""
+
+    def end_cause(self, name: str) -> Cause | None:
+        """Tell why a task is to end, or must not start; None if it may run."""
+
+    def started(self, order: Order, attempt: Attempt, group: ProcessGroup) -> None:
+        """Take note of an attempt and its processes, as soon as they exist."""
+
+    def peak_mb(self, name: str) -> float | None:
+        """Give the most device memory that a running task was seen to take [MB]."""
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -123,26 +186,22 @@ def thread_counts(num_threads: int) -> dict[str, str]:
     return {name: str(max(1, count)) for name, count in counts.items() if name not in os.environ}
 
 
-def run_attempt(
-    order: Order, started: Callable[[Attempt, ProcessGroup], None], is_stopping: Callable[[], bool]
-) -> Result:
+def run_attempt(order: Order, overseer: Overseer) -> Result:
     """Run a task once, if it is free and not done.
 
     Parameters
     ----------
     order : Order
         What to run, and where.
-    started : callable
-        Told of the attempt and its processes as soon as they exist.
-    is_stopping : callable
-        Whether the queue wants its tasks to end: then nothing is started, and an end counts as an
-        interruption.
+    overseer : Overseer
+        Told of the attempt and its processes; asked whether the task is to end: then nothing is
+        started, and an end is not counted as a failure.
 
     Returns
     -------
     Result
-        Never raises for a failing task or a full disk: that is a result too. Whatever happens, the
-        lock is free again and no process of the task is left.
+        Never raises for a failing task or a full disk: that is a result too. Unless the task was
+        left to itself, the lock is free again and no process of the task is left.
     """
     task = order.task
     try:
@@ -151,7 +210,7 @@ def run_attempt(
         if lock is None:
             return Result("held", journal=read_journal(task.files.lock))
         try:
-            return _attempt_locked(order, lock, started, is_stopping)
+            return _attempt_locked(order, lock, overseer)
         finally:
             lock.release()
     except LfadsqError as error:
@@ -160,61 +219,181 @@ def run_attempt(
         return Result("ended", attempt, problem=str(error))
 
 
-def _attempt_locked(
-    order: Order,
-    lock: RunLock,
-    started: Callable[[Attempt, ProcessGroup], None],
-    is_stopping: Callable[[], bool],
-) -> Result:
+def settle(task: Task, *, watched: bool, told_to_end: Cause | None = None) -> Result:
+    """Judge and record the end of what a queue that is dead was running; start nothing.
+
+    Parameters
+    ----------
+    task : Task
+    watched : bool
+        Whether that was seen to be this very task.
+    told_to_end : Cause or None
+        Why we told it to end, if we did.
+
+    Returns
+    -------
+    Result
+        As of `run_attempt`; of kind ``free`` if there is nothing to judge.
+    """
+    order = Order(
+        task=task,
+        device="",
+        device_name="",
+        watched=watched,
+        only_settles=True,
+        told_to_end=told_to_end,
+    )
+    return run_attempt(order, _Nobody())
+
+
+class _Nobody:
+    """Oversees nothing: no process is started."""
+
+    left = -1
+
+    def end_cause(self, name: str) -> Cause | None:
+        return None
+
+    def started(self, order: Order, attempt: Attempt, group: ProcessGroup) -> None:
+        raise AssertionError(f"{order.task.name} was started, though its end was only to be judged")
+
+    def peak_mb(self, name: str) -> float | None:
+        return None
+
+
+def _attempt_locked(order: Order, lock: RunLock, overseer: Overseer) -> Result:
     task = order.task
-    if task.donefile.exists() and not order.ignore_donefile:
+    journal = lock.journal()
+    _end_survivors(journal)
+    is_done = task.donefile.exists() and not order.ignore_donefile
+    predecessor = _task_of(journal)
+    if predecessor is not None and predecessor.donefile != task.donefile:
+        # Another task of this run: its end would be forgotten with the journal.
+        _close_books(predecessor, lock, journal, None)
+        journal = Journal()
+    record, abandoned = _close_books(task, lock, journal, order.told_to_end)
+    if is_done:
         return Result("finished elsewhere")
-    record = Record.read(task.files.record, task.name)
-    abandoned = _settle(task, record, lock.journal())
-    if abandoned is not None:
-        record = record.with_attempt(abandoned)
-        _write_ending(task, record, abandoned)
-        lock.clear()
     last = record.last
     if abandoned is not None and abandoned.outcome is Outcome.SUCCEEDED:
         if not order.ignore_donefile:
             return Result("ended", abandoned)
-    elif order.watched and last is not None and last.outcome is Outcome.FAILED:
+    elif (
+        last is not None
+        and order.watched
+        and (last.outcome is Outcome.FAILED or order.told_to_end is not None)
+    ):
         return Result("ended", last)
+    if order.only_settles:
+        return Result("free")
+    attempt = _new_attempt(order, last.number if last else 0, 0)
+    cause = overseer.end_cause(task.name)
+    if cause is not None:
+        return Result("ended", _told_to_end(attempt, cause, Ending(None, None)))
+    invocation = invocation_of(task)
+    attempt = replace(attempt, digest=digest_of(invocation))
+    if last is not None and not order.ignore_donefile:
+        reason = refusal(last, attempt.digest, order.forgiven)
+        if reason:
+            return Result("refused", last, problem=reason)
     if task.donefile.exists():
         with storage_errors(task.donefile, "remove"):
             task.donefile.unlink()
-
-    attempt = _new_attempt(order, last.number if last else 0, 0)
-    if is_stopping():
-        ending = Ending(None, None)
-        return Result("ended", _ended(attempt, Outcome.INTERRUPTED, Cause.QUEUE_STOPPED, ending))
-    invocation = invocation_of(task)
     attempt = replace(attempt, log_offset=_open_log(task, attempt))
-    lock.begin(attempt.to_dict(), task.donefile)
-    group = _spawn(order, invocation, lock)
+    token = uuid.uuid4().hex
+    told = attempt.to_dict()
+    lock.begin(Journal(told, task.name, str(task.donefile), str(task.outfile), token))
+    return _run(order, lock, overseer, record, attempt, invocation, token)
+
+
+def _run(
+    order: Order,
+    lock: RunLock,
+    overseer: Overseer,
+    record: Record,
+    attempt: Attempt,
+    invocation: Invocation,
+    token: str,
+) -> Result:
+    task = order.task
+    group = _spawn(order, invocation, lock, token)
     try:
         attempt = replace(attempt, pid=group.pid, pid_started_s=group.started_s)
-        started(attempt, group)
+        overseer.started(order, attempt, group)
         record = record.with_attempt(attempt)
         record.write(task.files.record)
-        status = group.wait(is_stopping)
-        ended = _judge(task, attempt, invocation, status, order.on_gpu, group.was_signalled)
+        end = group.wait(overseer.left)
+        if end is None:
+            lock.leave()
+            return Result("left", attempt)
+        peak_mb = _peak_mb(order, end, overseer)
+        attempt = replace(attempt, peak_memory_mb=peak_mb)
+        cause = group.end_cause
+        if cause is None and lock.journal().was_signalled:
+            cause = Cause.KILLED_BY_USER
+        ended = _judge(task, attempt, invocation, end.status, order.on_gpu, cause)
         record = record.with_attempt(ended)
         try:
             _write_ending(task, record, ended)
         except StorageError as error:
             if ended.outcome is Outcome.SUCCEEDED and task.donefile.exists():
-                return Result("ended", ended, problem=str(error))
+                return Result("ended", ended, problem=str(error), peak_rss_mb=end.peak_rss_mb)
             raise
         lock.clear()
     finally:
         # Only if something above failed is anything left to end here.
         group.kill()
-    return Result("ended", ended)
+    return Result("ended", ended, peak_rss_mb=end.peak_rss_mb)
 
 
-def _settle(task: Task, record: Record, journal: Journal) -> Attempt | None:
+def _peak_mb(order: Order, end: GroupEnd, overseer: Overseer) -> float | None:
+    peak_mb = overseer.peak_mb(order.task.name) if order.on_gpu else end.peak_rss_mb
+    return None if peak_mb is None else round(peak_mb, 1)
+
+
+def _end_survivors(journal: Journal) -> None:
+    """End what is left of an attempt that nobody watches: it would fight with the next.
+
+    Whoever passed the lock's descriptor on to none of its children, and was killed, leaves such.
+    """
+    if not journal.token or journal.attempt.get("host") != socket.gethostname():
+        return
+    already: set[tuple[int, float, signal.Signals]] = set()
+    deadline_s = time.monotonic() + _SURVIVOR_S
+    while True:
+        is_late = time.monotonic() > deadline_s
+        number = signal.SIGKILL if is_late else signal.SIGTERM
+        if not signal_tokens({journal.token: number}, already):
+            return
+        time.sleep(_SURVIVOR_POLL_S)
+
+
+def _task_of(journal: Journal) -> Task | None:
+    if not journal.attempt or not journal.name:
+        return None
+    command = str(journal.attempt.get("command", ""))
+    return Task(journal.name, command, 0.0, Path(journal.outfile), Path(journal.donefile))
+
+
+def _close_books(
+    task: Task, lock: RunLock, journal: Journal, told_to_end: Cause | None
+) -> tuple[Record, Attempt | None]:
+    """Judge and record an attempt that nobody saw end; give the record, and that attempt."""
+    # One listing of the folder: what was written aside by a queue that was killed stays for ever.
+    remove_asides(task.files.record, task.donefile)
+    record = Record.read(task.files.record, task.name)
+    abandoned = _settle(task, record, journal, told_to_end)
+    if abandoned is not None:
+        record = record.with_attempt(abandoned)
+        _write_ending(task, record, abandoned)
+    if journal.attempt:
+        lock.clear()
+    return record, abandoned
+
+
+def _settle(
+    task: Task, record: Record, journal: Journal, told_to_end: Cause | None
+) -> Attempt | None:
     """Judge an attempt whose queue died before it could; None if there is none."""
     attempt = record.last if record.last and not record.last.state.is_finished else None
     exit_status = None
@@ -231,9 +410,16 @@ def _settle(task: Task, record: Record, journal: Journal) -> Attempt | None:
     if attempt is None:
         return None
     if exit_status is None:
+        if task.donefile.exists():
+            # The marker is made first: its queue died before the record.
+            return _ended(attempt, Outcome.SUCCEEDED, None, Ending(None, None))
+        if told_to_end is not None:
+            return _told_to_end(attempt, told_to_end, Ending(None, None))
         return _ended(attempt, Outcome.LOST, Cause.LOST, Ending(None, None))
+    if told_to_end is None and journal.was_signalled:
+        told_to_end = Cause.QUEUE_STOPPED
     on_gpu = attempt.device != "cpu"
-    return _judge(task, attempt, invocation_of(task), exit_status, on_gpu, stopping=False)
+    return _judge(task, attempt, invocation_of(task), exit_status, on_gpu, told_to_end)
 
 
 def _judge(
@@ -242,12 +428,12 @@ def _judge(
     invocation: Invocation,
     status: int,
     on_gpu: bool,
-    stopping: bool,
+    told_to_end: Cause | None,
 ) -> Attempt:
     ending = ending_of_status(status)
-    if stopping:
+    if told_to_end is not None:
         # A trainer that was asked to stop may well end with status 0: it is not done for that.
-        return _ended(attempt, Outcome.INTERRUPTED, Cause.QUEUE_STOPPED, ending)
+        return _told_to_end(attempt, told_to_end, ending)
     if invocation.success_line is None:
         succeeded = ending.succeeded
     else:
@@ -257,15 +443,28 @@ def _judge(
     if ending.succeeded:
         return _ended(attempt, Outcome.FAILED, Cause.NOT_CONVERGED, ending)
     log = log_tail(task.outfile, since=attempt.log_offset)
-    return _ended(attempt, Outcome.FAILED, cause_of(ending, log, on_gpu=on_gpu), ending)
+    cause = cause_of(ending, log, on_gpu=on_gpu)
+    if cause is Cause.MISSING_PROGRAM and missing_script(invocation) is not None:
+        cause = Cause.MISSING_SCRIPT
+    return _ended(attempt, Outcome.FAILED, cause, ending)
+
+
+def _told_to_end(attempt: Attempt, cause: Cause, ending: Ending) -> Attempt:
+    outcomes = {Cause.CANCELLED: Outcome.CANCELLED, Cause.KILLED_BY_USER: Outcome.FAILED}
+    return _ended(attempt, outcomes.get(cause, Outcome.INTERRUPTED), cause, ending)
 
 
 def _log_holds(path: Path, text: str, since: int) -> bool:
-    with storage_errors(path, "read"), path.open("rb") as file:
+    with (
+        storage_errors(path, "read"),
+        contextlib.suppress(FileNotFoundError),
+        path.open("rb") as file,
+    ):
         size = file.seek(0, os.SEEK_END)
         file.seek(since if since <= size else 0)
         needle = text.encode()
         return any(needle in line for line in file)
+    return False  # somebody removed it, and with it the proof
 
 
 def _write_ending(task: Task, record: Record, attempt: Attempt) -> None:
@@ -285,6 +484,10 @@ def _new_attempt(order: Order, last_number: int, log_offset: int) -> Attempt:
         device_name=order.device_name,
         started_at=iso_time(time.time()),
         log_offset=log_offset,
+        queue_id=order.queue_id,
+        memory_mb=order.memory_mb,
+        is_alone=order.is_alone,
+        shape=order.task.shape,
     )
 
 
@@ -314,9 +517,8 @@ def _open_log(task: Task, attempt: Attempt) -> int:
         return log.tell()
 
 
-def _spawn(order: Order, invocation: Invocation, lock: RunLock) -> ProcessGroup:
+def _spawn(order: Order, invocation: Invocation, lock: RunLock, token: str) -> ProcessGroup:
     task = order.task
-    token = uuid.uuid4().hex
     environment = child_environment(order.environment)
     environment[TOKEN_VARIABLE] = token
     with storage_errors(task.outfile, "start a task that writes"), task.outfile.open("ab") as log:

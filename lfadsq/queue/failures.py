@@ -31,10 +31,12 @@ REMEDIES = {
     Cause.GPU_MEMORY: "raise gpu_memory_required (memory_req), run fewer tasks on one GPU, or lower"
     " c_batch_size or c_gen_dim",
     Cause.NOT_A_NUMBER: "the same seed and settings will do it again: lower c_learning_rate_init or"
-    " c_max_grad_norm, and look at the data",
+    " c_max_grad_norm, and look at the data; `lfadsq queue retry` tries it all the same",
     Cause.IMPORT_ERROR: "install what is missing into the environment that runs the queue",
-    Cause.MISSING_PROGRAM: "install the program, or put its folder on PATH; a script that is gone"
-    " is written again by prepare_for_lfads; then start the queue again",
+    Cause.MISSING_PROGRAM: "install the program, or put its folder on PATH; then"
+    " start the queue again",
+    Cause.MISSING_SCRIPT: "prepare_for_lfads writes the scripts of a run again; then"
+    " `lfadsq queue retry`",
     Cause.NO_GPU: "see that `nvidia-smi` lists the GPU and that TensorFlow was installed with CUDA"
     " (pip install 'lfadsq[gpu]')",
     Cause.STORAGE: "make room, or see that the folder exists and may be written, then start the"
@@ -47,6 +49,8 @@ REMEDIES = {
     Cause.REFUSED: "the end of the log says what is wrong and what to do; without that, the same"
     " would happen again",
     Cause.FITS_NOWHERE: "lower gpu_memory_required (memory_req), or use a device with more memory",
+    Cause.CANCELLED: "`lfadsq queue retry` takes it up again",
+    Cause.PAUSED: "`lfadsq queue resume` lets it go on",
     Cause.QUEUE_STOPPED: "start the queue again to go on",
     Cause.LOST: "start the queue again to go on",
     Cause.UNKNOWN: "look at the end of the log, or run the command by hand",
@@ -197,7 +201,7 @@ def log_tail(path: Path, *, since: int = 0, max_bytes: int = _TAIL_BYTES) -> str
             # A log that got shorter was emptied by its own command: all of it is new.
             begin = since if since <= size else 0
             file.seek(max(begin, size - max_bytes))
-            return file.read().decode("utf-8", errors="replace")
+            return file.read(max_bytes).decode("utf-8", errors="replace")
     except OSError:
         return ""
 

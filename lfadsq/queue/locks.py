@@ -6,19 +6,21 @@ died, and there is no stale lock to clean up. Two queues, also on two machines t
 system, therefore never train one run directory at the same time.
 
 The file is also the journal of whoever holds it: a first line in JSON by the queue, then ``pid
-<n>`` and ``exit <status>`` by the task's own supervisor (`lfadsq.queue.execution`), so that a
-later queue can judge a task whose queue was killed. Format version 1; change `LOCK_VERSION` with
-it.
+<n>`` and ``exit <status>``, with ``signalled`` behind it if it had been asked to end, by the task's
+own supervisor (`lfadsq.queue.execution`), so that a later queue can judge a task whose queue was
+killed. An empty journal means that all books are closed. Format version 2; change `LOCK_VERSION`
+with it, and keep reading old ones.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,10 @@ from lfadsq.files import storage_errors
 
 __all__ = ["LOCK_VERSION", "Journal", "RunLock", "read_journal"]
 
-LOCK_VERSION = 1
+LOCK_VERSION = 2
 
-_JOURNAL_LINE = re.compile(r"^(pid|exit) (\d+)$", re.MULTILINE)
+_TOLD = ("attempt", "name", "donefile", "outfile", "token")
+_JOURNAL_LINE = re.compile(r"^(pid|exit) (\d+)( signalled)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,26 @@ class Journal:
     ----------
     attempt : dict
         The attempt as it began (`lfadsq.queue.records.Attempt.to_dict`); empty if unreadable.
-    donefile : str
-        Marker of the task that held the lock; empty if unreadable.
+    name, donefile, outfile : str
+        Of the task that held the lock; empty if unreadable.
+    token : str
+        By which its processes are found (`lfadsq.queue.processes.TOKEN_VARIABLE`).
     pid : int or None
         The task's process on its host, which leads its session and process group.
     exit_status : int or None
         What the command ended with; None if it has not ended, or died with its supervisor.
+    was_signalled : bool
+        Whether it had been asked to end by then: an exit status of 0 says nothing.
     """
 
-    attempt: dict[str, Any]
-    donefile: str
-    pid: int | None
-    exit_status: int | None
+    attempt: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    donefile: str = ""
+    outfile: str = ""
+    token: str = ""
+    pid: int | None = None
+    exit_status: int | None = None
+    was_signalled: bool = False
 
 
 class RunLock:
@@ -59,6 +70,7 @@ class RunLock:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        self._is_left = False
 
     @classmethod
     def try_acquire(cls, path: Path) -> RunLock | None:
@@ -96,20 +108,35 @@ class RunLock:
         """Read what the holder before us left; call before `begin`."""
         return read_journal(self._path)
 
-    def begin(self, attempt: dict[str, Any], donefile: Path) -> None:
-        """Start a journal of our own, in place of the last one."""
-        line = json.dumps({"version": LOCK_VERSION, "donefile": str(donefile), "attempt": attempt})
+    def begin(self, journal: Journal) -> None:
+        """Start a journal of our own, in place of the last one.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written; nothing must be started then.
+        """
+        told = {key: getattr(journal, key) for key in _TOLD}
+        line = json.dumps({"version": LOCK_VERSION, **told}).encode() + b"\n"
         with storage_errors(self._path, "write"):
             os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, line.encode() + b"\n")
+            if os.write(self._descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def clear(self) -> None:
         """Empty the journal: the record now says everything."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
 
+    def leave(self) -> None:
+        """Leave the lock to the task that has inherited it; it is free when that has ended."""
+        os.close(self._descriptor)
+        self._is_left = True
+
     def release(self) -> None:
-        """Give the lock up, whoever else has inherited the open file."""
+        """Give the lock up, whoever else has inherited the open file; not if it was left."""
+        if self._is_left:
+            return
         try:
             # Closing would leave the lock with any process that a task left behind.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -129,13 +156,19 @@ def read_journal(path: Path) -> Journal:
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
-            return Journal({}, "", None, None)
+            return Journal()
     first, _, rest = text.partition("\n")
-    attempt: dict[str, Any] = {}
-    donefile = ""
-    with contextlib.suppress(ValueError, AttributeError):
+    told: dict[str, Any] = {}
+    with contextlib.suppress(ValueError, AttributeError, TypeError):
         holder = json.loads(first)
-        if holder.get("version") == LOCK_VERSION:
-            attempt, donefile = dict(holder["attempt"]), str(holder["donefile"])
-    numbers = {key: int(value) for key, value in _JOURNAL_LINE.findall(rest)}
-    return Journal(attempt, donefile, numbers.get("pid"), numbers.get("exit"))
+        if holder.get("version") in (1, LOCK_VERSION):
+            told = {key: holder[key] for key in _TOLD if key in holder}
+            told["attempt"] = dict(told["attempt"])
+    lines = _JOURNAL_LINE.findall(rest)
+    numbers = {key: int(value) for key, value, _ in lines}
+    return Journal(
+        **told,
+        pid=numbers.get("pid"),
+        exit_status=numbers.get("exit"),
+        was_signalled=any(signalled for _, _, signalled in lines),
+    )

@@ -2,80 +2,55 @@
 
 The policy, in the order in which it decides:
 
-1. Tasks are looked at in the order given. No more than `max_tasks` run at once in all, and no
-   more on a device than its own `max_tasks` (one for a GPU, if that was asked for).
+1. Tasks are looked at by priority, then the longest expected first, then in the order given. No
+   more than `max_tasks` run at once in all, and no more on a device than its own `max_tasks` (one
+   for a GPU, if that was asked for).
 2. A task fits a device that has a place and enough memory: what is free now, less what running
-   tasks have reserved and not yet taken.
-3. Of the devices it fits, it gets the emptiest: the one with the fewest of our tasks, then the most
-   memory left.
-4. If a task fits no device now but would fit one once our own tasks there have ended, that device
-   is kept for it: smaller tasks behind it go elsewhere, so that it is never starved. A device that
-   others have filled is not waited for in this way.
-5. A task that needs more than any device has in all is told so, and never waits.
+   tasks have reserved and not yet taken. A task that wants to be alone fits only a device without
+   any task of ours, and no other joins it there.
+3. Of the devices it fits, it gets the emptiest: the one with the fewest of our tasks, then the one
+   of which the least is in use (in steps of 5 %), then the smallest, to save the larger ones.
+4. A task that fits nothing now is passed by those behind it that do fit, so that no memory is idle
+   while it waits; but for the first such task, the device where it will have room soonest is kept.
+   If nobody knows when running tasks end, that is the device where the least has to be freed.
+5. A kept device takes only tasks that should end before it is wanted, or that leave enough beside
+   the task it is kept for. As every task comes to be the first in its turn, none is starved.
+6. A device that others have filled is not kept: what they do, and when, is not for us to know.
+   Then a device is kept for the next task in line.
+7. If more tasks have left the line than were in it when somebody joined, he was overtaken by later
+   ones again and again: he comes first in the highest priority, whatever others expect.
+8. A task goes to a device that it failed on only if no other could ever hold it.
+9. A task that needs more than any device has in all is told so, and never waits.
+
+One decision looks only at devices where something has changed since the last one: elsewhere nobody
+fitted then, so nobody fits now. `pack` decides from scratch; `Places` remembers, for clusters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lfadsq.queue.devices import Device
+from lfadsq.queue.filling import Filling, Placement
+from lfadsq.queue.places import Place, Reservation, Vacancy, memory_left_mb
+from lfadsq.queue.shortfalls import Shortfall, shortfalls_on
+from lfadsq.queue.upcoming import Upcoming
+from lfadsq.queue.waiting import Limits, Need, WaitingLine
 
-__all__ = ["Need", "Packing", "Placement", "Reservation", "memory_left_mb", "pack"]
-
-
-@dataclass(frozen=True)
-class Need:
-    """A waiting task, as far as packing is concerned.
-
-    Attributes
-    ----------
-    name : str
-    memory_mb : float
-        [MB]
-    """
-
-    name: str
-    memory_mb: float
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """A running task of ours.
-
-    Attributes
-    ----------
-    device_id : str
-    memory_mb : float
-        What it was promised [MB].
-    used_before_mb : float
-        What was in use on the device, by anybody, when this task was placed [MB].
-    session : int or None
-        Session of its processes, once they exist.
-    """
-
-    device_id: str
-    memory_mb: float
-    used_before_mb: float = 0.0
-    session: int | None = None
-
-
-@dataclass(frozen=True)
-class Placement:
-    """A task to start now.
-
-    Attributes
-    ----------
-    name : str
-    device_id : str
-    reservation : Reservation
-        To keep while it runs.
-    """
-
-    name: str
-    device_id: str
-    reservation: Reservation
+__all__ = [
+    "Need",
+    "Packing",
+    "Placement",
+    "Places",
+    "Reservation",
+    "Shortfall",
+    "WaitingLine",
+    "memory_left_mb",
+    "pack",
+    "shortfalls",
+]
 
 
 @dataclass(frozen=True)
@@ -86,117 +61,300 @@ class Packing:
     ----------
     placements : tuple of Placement
     fits_nowhere : tuple of str
-        Names of tasks that no device could ever hold.
+        Names of tasks that no device could ever hold, in order.
     is_waiting_for_others : bool
-        A task waits for memory though none of our own tasks, by ending, would free it.
+        A task waits that might start if others left a device, so look again from time to time.
+    kept_for, kept_device : str or None
+        Name of the task for which a device is kept, and the id of that device.
     """
 
     placements: tuple[Placement, ...]
     fits_nowhere: tuple[str, ...]
     is_waiting_for_others: bool
-
-
-def memory_left_mb(device: Device, reservations: Sequence[Reservation]) -> float:
-    """Compute what a device can still promise [MB].
-
-    Free memory counts what running tasks have taken already; what they have reserved and not yet
-    taken is subtracted. If NVML shows the memory of our sessions, each is known; else what was
-    taken since the first of them was placed is put down to them, up to what they reserved.
-
-    Parameters
-    ----------
-    device : Device
-        As measured now.
-    reservations : sequence of Reservation
-        Of our running tasks on this device.
-    """
-    if not reservations:
-        return device.memory_free_mb
-    reserved = sum(r.memory_mb for r in reservations)
-    visible = [device.taken_mb_by_session.get(r.session or 0) for r in reservations]
-    if any(taken is not None for taken in visible):
-        untaken = sum(
-            max(0.0, r.memory_mb - (taken or 0.0))
-            for r, taken in zip(reservations, visible, strict=True)
-        )
-    else:
-        used_mb = device.memory_total_mb - device.memory_free_mb
-        taken_mb = used_mb - reservations[0].used_before_mb
-        untaken = reserved - min(max(taken_mb, 0.0), reserved)
-    return device.memory_free_mb - untaken
+    kept_for: str | None = None
+    kept_device: str | None = None
 
 
 def pack(
-    waiting: Iterable[Need],
+    waiting: WaitingLine,
     devices: Sequence[Device],
     running: Mapping[str, Reservation],
     max_tasks: int,
+    *,
+    now_s: float = 0.0,
 ) -> Packing:
     """Decide what starts now, by the policy above.
 
     Parameters
     ----------
-    waiting : iterable of Need
-        In order; read no further than there are places.
+    waiting : WaitingLine
     devices : sequence of Device
         As measured now.
     running : dict of str to Reservation
         Our running tasks by name, in the order in which they started.
     max_tasks : int
         How many may run at once in all.
+    now_s : float
+        The time on the clock that counts `Reservation.ends_s` [s].
+
+    Returns
+    -------
+    Packing
+        Nothing that was given is changed.
     """
-    on_device: dict[str, list[Reservation]] = {device.device_id: [] for device in devices}
-    for reservation in running.values():
-        on_device.get(reservation.device_id, []).append(reservation)
-    places = [_Place(device, on_device[device.device_id]) for device in devices]
-    largest_mb = max((device.memory_total_mb for device in devices), default=math.inf)
-    smallest_unfit_mb = math.inf
-    placements: list[Placement] = []
-    fits_nowhere: list[str] = []
-    waits_for_others = False
-    kept: _Place | None = None
-    for need in waiting:
-        open_places = [place for place in places if place.has_room]
-        if len(running) + len(placements) >= max_tasks or not open_places:
-            break
-        if need.memory_mb > largest_mb:
-            fits_nowhere.append(need.name)
-        elif need.memory_mb < smallest_unfit_mb:
-            # What did not fit once fits no more: places only fill up in here.
-            fitting = [p for p in open_places if p is not kept and need.memory_mb <= p.left_mb]
-            if fitting:
-                best = min(fitting, key=lambda place: (place.num_tasks, -place.left_mb))
-                placements.append(best.put(need))
-                continue
-            smallest_unfit_mb = need.memory_mb
-            if kept is None:
-                kept = max(
-                    (p for p in places if need.memory_mb <= p.left_mb + p.reserved_mb),
-                    key=lambda place: place.left_mb,
-                    default=None,
-                )
-                waits_for_others = kept is None
-    return Packing(tuple(placements), tuple(fits_nowhere), waits_for_others)
+    return Places(devices, running).pack(waiting, max_tasks, now_s=now_s)
 
 
-class _Place:
-    """A device while it is being filled."""
+def shortfalls(
+    need: Need,
+    devices: Sequence[Device],
+    running: Mapping[str, Reservation],
+    max_tasks: int,
+    *,
+    packing: Packing | None = None,
+) -> tuple[Shortfall, ...]:
+    """Say for each device why a waiting task does not start there now.
 
-    def __init__(self, device: Device, reservations: list[Reservation]) -> None:
-        self._device = device
-        self.left_mb = memory_left_mb(device, reservations)
-        self.reserved_mb = sum(r.memory_mb for r in reservations)
-        self.num_tasks = len(reservations)
-        self._used_before_mb = device.memory_total_mb - device.memory_free_mb
+    Parameters
+    ----------
+    need : Need
+    devices, running, max_tasks
+        As for `pack`.
+    packing : Packing, optional
+        What was decided, so that it is said for whom a device is kept.
 
-    @property
-    def has_room(self) -> bool:
-        return self.num_tasks < self._device.max_tasks
+    Returns
+    -------
+    tuple of Shortfall
+        One for each device, in the order given.
+    """
+    places = Places(devices, running)
+    kept = (packing.kept_device, packing.kept_for) if packing else (None, None)
+    return shortfalls_on(
+        places.of(devices), need, num_free=max_tasks - len(running), max_tasks=max_tasks, kept=kept
+    )
 
-    def put(self, need: Need) -> Placement:
-        self.left_mb -= need.memory_mb
-        self.reserved_mb += need.memory_mb
-        self.num_tasks += 1
-        device_id = self._device.device_id
-        reservation = Reservation(device_id, need.memory_mb, self._used_before_mb)
-        return Placement(need.name, device_id, reservation)
+
+class Places:
+    """Devices and what runs on them, kept up to date between decisions.
+
+    Parameters
+    ----------
+    devices : sequence of Device
+        As measured now.
+    running : dict of str to Reservation
+        Our running tasks by name, in the order in which they started; those on a device that is
+        not among `devices` count towards `max_tasks` only.
+    """
+
+    def __init__(self, devices: Sequence[Device], running: Mapping[str, Reservation]) -> None:
+        self._running: dict[str, dict[str, Reservation]] = {}
+        self._device_of: dict[str, str] = {}
+        for name, reservation in running.items():
+            self._running.setdefault(reservation.device_id, {})[name] = reservation
+            self._device_of[name] = reservation.device_id
+        self._places: dict[str, Place] = {}
+        for device in devices:
+            mine = self._running.setdefault(device.device_id, {})
+            self._places[device.device_id] = Place(device, mine)
+        # What earlier decisions found out: where somebody who waits may fit, and for which line
+        # that holds; who reaches most; and where there will be room soonest.
+        self._unsettled: dict[str, None]
+        self._settled_for: tuple[WaitingLine, int] | None
+        self._reach: tuple[float, str] | None
+        self._upcoming: Upcoming
+        self._forget()
+
+    def of(self, devices: Sequence[Device]) -> list[Place]:
+        """Give the places of some devices, which must be known."""
+        return [self._places[device.device_id] for device in devices]
+
+    def measure(self, device: Device) -> None:
+        """Take in a new measurement of a device, or a new device."""
+        place = self._places.get(device.device_id)
+        if place is None:
+            mine = self._running.setdefault(device.device_id, {})
+            self._places[device.device_id] = Place(device, mine)
+            self._forget()
+            return
+        if device.memory_total_mb != place.device.memory_total_mb:
+            self._forget()
+        place.measure(device)
+        self._touch(device.device_id)
+
+    def lose(self, device_id: str) -> None:
+        """Forget a device that is no longer there; KeyError if it is not known.
+
+        Tasks that run on it count on towards `max_tasks` until they end.
+        """
+        del self._places[device_id]
+        self._forget()
+
+    def start(self, name: str, reservation: Reservation) -> None:
+        """Note that a task runs, or that its reservation has changed."""
+        self._running.setdefault(reservation.device_id, {})[name] = reservation
+        self._device_of[name] = reservation.device_id
+        self._measure_again(reservation.device_id)
+
+    def end(self, name: str) -> None:
+        """Note that a task has ended; KeyError if it was not running."""
+        device_id = self._device_of.pop(name)
+        del self._running[device_id][name]
+        self._measure_again(device_id)
+
+    def pack(self, waiting: WaitingLine, max_tasks: int, *, now_s: float = 0.0) -> Packing:
+        """Decide what starts now; see the function `pack`.
+
+        Neither `waiting` nor what is known to run is changed: say `start` for what was started.
+        """
+        if not self._places:
+            return Packing((), (), False)
+        fits_nowhere: tuple[str, ...] = ()
+        if waiting.most_mb > self._largest_mb:
+            fits_nowhere = tuple(need.name for need in waiting.larger_than(self._largest_mb))
+        num_free = max_tasks - len(self._device_of)
+        num_waiting = len(waiting) - len(fits_nowhere)
+        if num_free <= 0 or num_waiting == 0:
+            return Packing((), fits_nowhere, False)
+        if self._settled_for is None or self._settled_for != (waiting, waiting.version):
+            self._unsettled = dict.fromkeys(self._places)
+        decision = _Decision(self, waiting, now_s)
+        placements = decision.placements(num_free)
+        is_settled = len(placements) < num_free
+        if is_settled:
+            self._settled_for = (waiting, waiting.version)
+            self._unsettled = dict.fromkeys(p.device_id for p in placements)
+            if decision.kept_device is not None:
+                self._unsettled[decision.kept_device] = None
+        return Packing(
+            placements,
+            fits_nowhere,
+            is_settled
+            and len(placements) < num_waiting
+            and self._may_gain_from_others(waiting.least_mb),
+            decision.kept_for,
+            decision.kept_device,
+        )
+
+    def _forget(self) -> None:
+        self._largest_mb = max(
+            (place.device.memory_total_mb for place in self._places.values()), default=math.inf
+        )
+        self._unsettled = dict.fromkeys(self._places)
+        self._settled_for = self._reach = None
+        self._upcoming = Upcoming(self._places)
+        self._of_others = {
+            name for name, place in self._places.items() if place.may_gain_from_others
+        }
+
+    def _measure_again(self, device_id: str) -> None:
+        place = self._places.get(device_id)
+        if place is not None:
+            place.measure(place.device)
+            self._touch(device_id)
+
+    def _touch(self, device_id: str) -> None:
+        self._unsettled[device_id] = None
+        if self._reach is not None:
+            reach_mb = self._places[device_id].reach_mb
+            if reach_mb >= self._reach[0]:
+                self._reach = (reach_mb, device_id)
+            elif self._reach[1] == device_id:
+                self._reach = None
+        self._upcoming.touch(device_id)
+        if self._places[device_id].may_gain_from_others:
+            self._of_others.add(device_id)
+        else:
+            self._of_others.discard(device_id)
+
+    def _may_gain_from_others(self, least_mb: float) -> bool:
+        return any(
+            self._places[i].device.memory_total_mb - self._places[i].reserved_mb >= least_mb
+            for i in self._of_others
+        )
+
+    # What a decision asks.
+
+    def open_places(self) -> list[Place]:
+        """Give the places where somebody who waits might fit."""
+        return [self._places[i] for i in self._unsettled]
+
+    def reach_mb(self) -> float:
+        """Give the most that any place could give to one task, once ours have ended [MB]."""
+        if self._reach is None:
+            self._reach = max((place.reach_mb, name) for name, place in self._places.items())
+        return self._reach[0]
+
+    def shunned_by(self, need: Need) -> frozenset[str]:
+        """Give the devices that a task avoids, if it could ever run on another."""
+        if need.avoids and any(
+            place.device.memory_total_mb >= need.memory_mb
+            for device_id, place in self._places.items()
+            if device_id not in need.avoids
+        ):
+            return need.avoids
+        return frozenset()
+
+    def soonest(self, need: Need, placements: Sequence[Placement]) -> tuple[str, Vacancy] | None:
+        """Find the device where a task that fits nothing now will have room first.
+
+        Parameters
+        ----------
+        need : Need
+        placements : sequence of Placement
+            What starts before it.
+        """
+        starting: dict[str, dict[str, Reservation]] = {}
+        for placement in placements:
+            mine = starting.setdefault(placement.device_id, {})
+            mine[placement.name] = placement.reservation
+        return self._upcoming.soonest(need, self.shunned_by(need), starting)
+
+
+class _Decision:
+    """One walk along the line."""
+
+    def __init__(self, places: Places, waiting: WaitingLine, now_s: float) -> None:
+        self._places = places
+        self._waiting = waiting
+        self._filling = Filling(places.open_places(), waiting.least_mb, now_s)
+        self.kept_for: str | None = None
+        self.kept_device: str | None = None
+
+    def placements(self, num_free: int) -> tuple[Placement, ...]:
+        """Decide, and note what is kept for whom on the way."""
+        placements: list[Placement] = []
+        for need in self._candidates():
+            placement = self._filling.put(need, self._places.shunned_by(need))
+            if placement is not None:
+                placements.append(placement)
+                if len(placements) == num_free:
+                    break
+            elif self.kept_for is None:
+                self._keep(need, placements)
+        return tuple(placements)
+
+    def _candidates(self) -> Iterator[Need]:
+        seen = set()
+        for need in self._waiting.overtaken():
+            if self.kept_for is not None:
+                break
+            seen.add(need.name)
+            yield need
+        for need in self._waiting.fitting(self._limits):
+            if need.name not in seen:
+                yield need
+
+    def _limits(self) -> Limits:
+        if self.kept_for is None:
+            # Nobody may be passed over unseen before somebody has a device kept for him.
+            reach_mb = self._places.reach_mb()
+            return Limits(reach_mb, reach_mb)
+        return self._filling.limits
+
+    def _keep(self, need: Need, placements: Sequence[Placement]) -> None:
+        soonest = self._places.soonest(need, placements)
+        if soonest is not None:
+            self.kept_for = need.name
+            self.kept_device, vacancy = soonest
+            self._filling.keep(self.kept_device, vacancy)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["TOKEN_VARIABLE", "ProcessGroup", "signal_tokens"]
+from lfadsq.queue.records import Cause
+
+__all__ = [
+    "JOURNAL_DESCRIPTOR",
+    "TOKEN_VARIABLE",
+    "GroupEnd",
+    "LeftGroup",
+    "ProcessGroup",
+    "signal_tokens",
+]
+
+JOURNAL_DESCRIPTOR = 9
+"""Where the supervisor of a task holds its lock's journal open."""
 
 TOKEN_VARIABLE = "LFADSQ_TASK_TOKEN"
 """Set for all processes of a task, by which those that left its group are found again."""
@@ -26,6 +41,22 @@ _SETTLE_S = 0.1
 its exec, a shell that traps signals loses them, and the task would never learn of it."""
 
 _POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class GroupEnd:
+    """How a process group ended.
+
+    Attributes
+    ----------
+    status : int
+        Of its leader, negative if a signal ended it.
+    peak_rss_mb : float
+        The most memory that one of its processes had resident [MB].
+    """
+
+    status: int
+    peak_rss_mb: float
 
 
 class ProcessGroup:
@@ -44,8 +75,8 @@ class ProcessGroup:
         Of the leader; also the id of session and group.
     started_s : float
         When the leader began [s since 1970]; with `pid` it names the process for good.
-    was_signalled : bool
-        Whether it was sent a signal before its leader ended.
+    end_cause : Cause or None
+        Why it was told to end, if that was before its leader ended.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], token: str) -> None:
@@ -56,41 +87,51 @@ class ProcessGroup:
         self._settled_s = time.monotonic() + _SETTLE_S
         self._has_ended = False
         self._is_gone = False
-        self.was_signalled = False
+        self._is_left = False
+        self.end_cause: Cause | None = None
+        self._peak_rss_mb = 0.0
         self.token = token
         self.pid = process.pid
         # The leader cannot vanish before `wait` collects it, not even if it has ended.
         self.started_s = float(psutil.Process(process.pid).create_time())
 
-    def wait(self, is_stopping: Callable[[], bool]) -> int:
+    def wait(self, left: int) -> GroupEnd | None:
         """Wait until the command has ended and nothing of its group is left.
 
         What the command left behind in its group may go on for a moment, and is then ended: it
-        would fight the next task for the device. While the queue stops, that is left to the
-        queue's own, longer patience.
+        would fight the next task for the device. If the group was told to end, that is left to the
+        longer patience of whoever told it.
+
+        Parameters
+        ----------
+        left : int
+            Descriptor of a pipe; once its other end is closed, the group goes on without us.
 
         Returns
         -------
-        int
-            Status of the leader, negative if a signal ended it.
+        GroupEnd or None
+            None if the group is left to itself; `kill` then does nothing.
         """
-        # Without WNOWAIT the pid could be given to a stranger between its end and a signal.
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        if not self._has_ended_or_is_left(left):
+            with self._lock:
+                self._is_left = True
+            return None
         with self._lock:
             self._has_ended = True
-            status = self._process.wait()
+            end = self._collect()
             self._is_gone = not _group_exists(self.pid)
         if not self._is_gone:
-            self._end_stragglers(is_stopping)
-        return status
+            self._end_stragglers()
+        return end
 
-    def send(self, number: signal.Signals) -> None:
-        """Signal every process of the group; does nothing once all are gone."""
+    def send(self, number: signal.Signals, cause: Cause) -> None:
+        """Signal every process of the group, for a cause; does nothing once all are gone."""
         if number != signal.SIGKILL:
             time.sleep(max(0.0, self._settled_s - time.monotonic()))
         with self._lock:
             if not self._is_gone:
-                self.was_signalled = self.was_signalled or not self._has_ended
+                if not self._has_ended and self.end_cause is None:
+                    self.end_cause = cause
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, number)
                     if number == signal.SIGTERM:
@@ -98,39 +139,70 @@ class ProcessGroup:
                         os.killpg(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End the whole group at once, and collect the leader."""
-        if not self._is_gone:
-            self.send(signal.SIGKILL)
+        """End the whole group at once, and collect the leader; not if it was left to itself."""
+        if not self._is_gone and not self._is_left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
             with self._lock:
-                self._process.wait()
+                self._collect()
                 self._is_gone = True
 
-    def _end_stragglers(self, is_stopping: Callable[[], bool]) -> None:
+    def _has_ended_or_is_left(self, left: int) -> bool:
+        """Wait for the leader without collecting it; tell whether it ended, else it is left."""
+        with contextlib.ExitStack() as stack:
+            poll = select.poll()
+            poll.register(left, select.POLLHUP)
+            patience_ms = None
+            try:
+                watched = os.pidfd_open(self.pid)
+                stack.callback(os.close, watched)
+                poll.register(watched, select.POLLIN)
+            except (OSError, AttributeError):
+                patience_ms = _POLL_S * 1000  # kernels before 5.3
+            while True:
+                ready = {descriptor for descriptor, _ in poll.poll(patience_ms)}
+                # Without WNOWAIT the pid could be given to a stranger between end and signal.
+                if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                    return True
+                if left in ready:
+                    return False
+
+    def _collect(self) -> GroupEnd:
+        if self._process.returncode is None:
+            _, status, used = os.wait4(self.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            self._peak_rss_mb = used.ru_maxrss / 1024
+        return GroupEnd(self._process.returncode, self._peak_rss_mb)
+
+    def _end_stragglers(self) -> None:
         began_s = time.monotonic()
         terminated = killed = False
         while _group_exists(self.pid) and _live_members(self.pid):
             waited_s = time.monotonic() - began_s
-            if is_stopping():
+            if self.end_cause is not None:
                 began_s = time.monotonic()
             elif not terminated and waited_s > _LINGER_S:
-                self.send(signal.SIGTERM)
+                self._signal_rest(signal.SIGTERM)
                 terminated = True
             elif not killed and waited_s > _LINGER_S + _TERMINATE_S:
-                self.send(signal.SIGKILL)
+                self._signal_rest(signal.SIGKILL)
                 killed = True
             time.sleep(_POLL_S)
         with self._lock:
             self._is_gone = True
 
+    def _signal_rest(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
 
 def signal_tokens(
-    tokens: Collection[str],
-    number: signal.Signals,
-    already: set[tuple[int, float]],
+    signals: Mapping[str, signal.Signals],
+    already: set[tuple[int, float, signal.Signals]],
     *,
     except_groups: Collection[int] = (),
-) -> bool:
-    """Signal all processes of tasks, wherever they went; tell whether there are any.
+) -> set[str]:
+    """Signal all processes of tasks, wherever they went; give the tokens of those there are.
 
     A process that made a session of its own (``setsid``, daemons) has left its task's group, and is
     found by its environment. While a process is in the middle of an exec it shows none: call again
@@ -138,33 +210,67 @@ def signal_tokens(
 
     Parameters
     ----------
-    tokens : collection of str
-        Of the tasks.
-    number : signal.Signals
-        What to send.
-    already : set of (int, float)
-        Processes that had it, by pid and start; they get no second one, which to many programs
+    signals : dict of str to signal.Signals
+        What to send, by the token of the task.
+    already : set of (int, float, signal.Signals)
+        Processes that had one, by pid and start; they get no second, which to many programs
         means hurry. Extended by this call.
     except_groups : collection of int
         Process groups that had it.
     """
     import psutil
 
-    found = False
-    for process in psutil.process_iter() if tokens else ():
+    found = set()
+    for process in psutil.process_iter() if signals else ():
         with contextlib.suppress(psutil.Error, OSError):
             if process.uids().real != os.getuid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            if process.environ().get(TOKEN_VARIABLE) not in tokens:
+            token = process.environ().get(TOKEN_VARIABLE)
+            if token not in signals:
                 continue
-            found = True
-            key = (process.pid, process.create_time())
+            found.add(token)
+            key = (process.pid, process.create_time(), signals[token])
             if key not in already:
                 already.add(key)
                 if os.getpgid(process.pid) not in except_groups:
                     # psutil checks that the pid still names the same process.
-                    process.send_signal(number)
+                    process.send_signal(signals[token])
     return found
+
+
+class LeftGroup:
+    """The process group of a task that another queue, now dead, left behind on this machine.
+
+    Parameters
+    ----------
+    pid : int
+        Of its leader, as the lock's journal has it.
+    lock_path : Path
+        The lock that it holds.
+
+    Attributes
+    ----------
+    token : str
+        Its value of `TOKEN_VARIABLE`.
+    """
+
+    def __init__(self, pid: int, lock_path: Path) -> None:
+        self._pid = pid
+        self._lock_path = lock_path
+        self.token = ""
+        with contextlib.suppress(OSError):
+            for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                name, _, value = entry.partition(b"=")
+                if name.decode(errors="replace") == TOKEN_VARIABLE:
+                    self.token = value.decode(errors="replace")
+
+    def is_alive(self) -> bool:
+        """Tell whether it runs: a pid may be given again, but not with this lock open."""
+        try:
+            held = Path(f"/proc/{self._pid}/fd/{JOURNAL_DESCRIPTOR}").stat()
+            return os.path.samestat(held, self._lock_path.stat())
+        except OSError:
+            return False
 
 
 def _group_exists(group_id: int) -> bool:

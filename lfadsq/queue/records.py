@@ -19,7 +19,7 @@ from lfadsq.files import storage_errors, write_text
 
 __all__ = ["SCHEMA_VERSION", "Attempt", "AttemptState", "Cause", "Outcome", "Record", "iso_time"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class AttemptState(str, enum.Enum):
@@ -41,6 +41,8 @@ class Outcome(str, enum.Enum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     """The queue was asked to stop; never charged to the task."""
+    CANCELLED = "cancelled"
+    """A person cancelled it; not charged."""
     LOST = "lost"
     """Nobody saw it end: the machine, or task and queue together, died. Not charged either."""
 
@@ -52,6 +54,7 @@ class Cause(str, enum.Enum):
     NOT_A_NUMBER = "not a number"
     IMPORT_ERROR = "import error"
     MISSING_PROGRAM = "missing program"
+    MISSING_SCRIPT = "missing script"
     NO_GPU = "no GPU"
     STORAGE = "storage"
     KILLED_BY_SIGNAL = "killed by signal"
@@ -59,6 +62,8 @@ class Cause(str, enum.Enum):
     NOT_CONVERGED = "no line of success"
     REFUSED = "refused by the trainer"
     FITS_NOWHERE = "fits no device"
+    CANCELLED = "cancelled by user"
+    PAUSED = "paused by user"
     QUEUE_STOPPED = "queue stopped"
     LOST = "lost"
     UNKNOWN = "unknown"
@@ -96,6 +101,18 @@ class Attempt:
         What the command ended with; None if it was ended by a signal, or nobody knows.
     signal : str or None
         Name of the signal that ended it, such as ``SIGKILL``.
+    memory_mb : float
+        Device memory that was reserved for it [MB].
+    peak_memory_mb : float or None
+        The most device memory it was seen to take [MB]; None if nobody saw.
+    is_alone : bool
+        Whether the device was kept for it alone.
+    shape : str
+        Of its task: what it took tells what others of this shape will.
+    queue_id : str
+        The queue that started it.
+    digest : str
+        Of command and script: a repetition with the same gives the same (`lfadsq.queue.retries`).
     """
 
     number: int
@@ -113,6 +130,12 @@ class Attempt:
     cause: Cause | None = None
     exit_status: int | None = None
     signal: str | None = None
+    memory_mb: float = 0.0
+    peak_memory_mb: float | None = None
+    is_alone: bool = False
+    shape: str = ""
+    queue_id: str = ""
+    digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to what JSON can hold."""

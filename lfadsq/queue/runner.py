@@ -7,144 +7,59 @@ such as the end of somebody else's process on a GPU, has to be looked for from t
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import re
 import signal
-import threading
+import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from lfadsq.errors import ConfigError, QueueError
-from lfadsq.queue.devices import DeviceSource, find_devices
+from lfadsq.errors import QueueError, StorageError
+from lfadsq.queue.control import ControlFolder
+from lfadsq.queue.control_paths import is_locked
+from lfadsq.queue.devices import CPU, DeviceSource
+from lfadsq.queue.endings import Endings
 from lfadsq.queue.events import (
     Event,
-    Failure,
     Noted,
     QueueEnded,
     QueueStarted,
     QueueSummary,
     Reporter,
+    StopAsked,
     StopRequested,
-    TaskFailed,
-    TaskFinished,
-    TaskHeld,
-    TaskInterrupted,
     TaskStarted,
 )
-from lfadsq.queue.execution import Order, Result, thread_counts
-from lfadsq.queue.failures import failure_of, unplaceable
+from lfadsq.queue.execution import Order, Result, settle, thread_counts
+from lfadsq.queue.gauges import Gauges
+from lfadsq.queue.interrupts import Answer, Interrupts
+from lfadsq.queue.ledger import Entry, Ledger
+from lfadsq.queue.locks import Journal, read_journal
+from lfadsq.queue.lookout import Lookout
 from lfadsq.queue.machine import num_usable_cpus
-from lfadsq.queue.packing import Need, Reservation, pack
-from lfadsq.queue.records import Attempt, Outcome
+from lfadsq.queue.options import QueueOptions
+from lfadsq.queue.packing import pack
+from lfadsq.queue.peaks import PeakBook
+from lfadsq.queue.places import Reservation
+from lfadsq.queue.presence import Presence
+from lfadsq.queue.processes import LeftGroup
+from lfadsq.queue.records import Attempt, Cause, iso_time
+from lfadsq.queue.status import QueueState, Snapshot, TaskState
 from lfadsq.queue.tasks import Task, tasks_from_specs
 from lfadsq.queue.tensorboard import TensorBoard
 from lfadsq.queue.transport import DaskTransport
+from lfadsq.queue.usage import UsageMeter
+from lfadsq.queue.wishes import LEAVE, Wishes
 
-__all__ = ["GRACE_S", "run_lfads_queue"]
+__all__ = ["Runner"]
 
-GRACE_S = 20.0
-"""How long tasks may take to end by themselves when the queue is asked to stop [s]."""
-
-_KILL_PATIENCE_S = 10.0
 _OUTSIDE_POLL_S = 0.5
-_LEFTOVER_POLL_S = 0.05
-
-
-def run_lfads_queue(
-    queue_name: str,
-    tensorboard_script: str | Path | None,
-    task_specs: Sequence[Mapping[str, Any]],
-    gpu_list: Sequence[int | str] | None = None,
-    one_task_per_gpu: bool = True,
-    max_tasks_simultaneously: int | None = None,
-    ignore_donefile: bool = False,
-    *,
-    reporter: Reporter | None = None,
-    grace_s: float = GRACE_S,
-) -> QueueSummary:
-    """Run every task that is not done, on all GPUs that may be used, or else on the processors.
-
-    Parameters
-    ----------
-    queue_name : str
-        What displays call it.
-    tensorboard_script : str, Path or None
-        Started once with ``--port=<free port>``, ended with the queue; None for no TensorBoard.
-    task_specs : sequence of dict
-        Each with exactly the keys ``name``, ``command``, ``memory_req`` [MB], ``outfile`` and
-        ``donefile``.
-    gpu_list : sequence of int or str, optional
-        GPUs to use, by index, UUID or name; None or empty for all that may be used.
-    one_task_per_gpu : bool, default True
-        If false, as many tasks share a GPU as its memory allows.
-    max_tasks_simultaneously : int, optional
-        How many run at once in all; by default the number of processors less one, at least 1.
-    ignore_donefile : bool, default False
-        Run again what is done; its done-marker is removed when it starts.
-    reporter : Reporter, optional
-        Told of all that happens; by default the console is.
-    grace_s : float, default 20
-        How long tasks may take to end by themselves when the queue is asked to stop [s].
-
-    Returns
-    -------
-    QueueSummary
-        What finished, was skipped and failed; its `exit_status` is for ``SystemExit``.
-
-    Raises
-    ------
-    ConfigError
-        If anything in the arguments is wrong; nothing was started or written.
-    NoGpuError
-        If `gpu_list` asks for a GPU that is not there; likewise.
-    QueueError
-        If Dask does not start; likewise.
-    KeyboardInterrupt
-        After SIGINT or SIGTERM, once nothing runs any more and all records say so.
-
-    Notes
-    -----
-    A failing task does not stop the others. While this function runs in the main thread, SIGINT
-    and SIGTERM are its own: the first asks all tasks to end, and after `grace_s`, or at the
-    second, they are killed, with everything they started.
-    """
-    began_s = time.monotonic()
-    tasks = tasks_from_specs(task_specs)
-    max_tasks = _checked_max_tasks(max_tasks_simultaneously)
-    if not isinstance(queue_name, str):
-        raise ConfigError(f"queue_name is {queue_name!r}", "give text")
-    if isinstance(grace_s, bool) or not isinstance(grace_s, (int, float)) or not grace_s >= 0:
-        raise ConfigError(f"grace_s is {grace_s!r}", "give a number of seconds, 0 or more")
-    for option, value in (
-        ("one_task_per_gpu", one_task_per_gpu),
-        ("ignore_donefile", ignore_donefile),
-    ):
-        if value not in (True, False):
-            raise ConfigError(f"{option} is {value!r}", "give True or False")
-    source = find_devices(
-        gpu_list,
-        max_tasks_on_gpu=1 if one_task_per_gpu else max_tasks,
-        num_cpu_slots=max_tasks,
-    )
-    if reporter is None:
-        from lfadsq.queue.report import ConsoleReporter
-
-        reporter = ConsoleReporter()
-    with contextlib.closing(source), contextlib.closing(reporter):
-        return _Queue(
-            queue_name, tasks, source, reporter, max_tasks, ignore_donefile, grace_s, began_s
-        ).run(tensorboard_script)
-
-
-def _checked_max_tasks(wanted: int | None) -> int:
-    if wanted is None:
-        return max(1, num_usable_cpus() - 1)
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
-        raise ConfigError(f"max_tasks_simultaneously is {wanted!r}", "give a number of 1 or more")
-    return wanted
+_LEFT_POLL_S = 0.1
+_SAMPLE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -153,114 +68,183 @@ class _Ended:
     result: Result | BaseException
 
 
-_Message = QueueError | TaskStarted | _Ended | Noted | signal.Signals
+@dataclass(frozen=True)
+class _Added:
+    tasks: Sequence[Task]
 
 
-class _Queue:
-    """State of one call of `run_lfads_queue`."""
+_Message = QueueError | TaskStarted | _Ended | _Added | Noted | signal.Signals | Answer
+
+
+class Runner:
+    """One call of `lfadsq.queue.run_lfads_queue`.
+
+    Parameters
+    ----------
+    options : QueueOptions
+    tasks : sequence of Task
+    source : DeviceSource
+    control : ControlFolder or None
+        Where people say what they want; None if there is no place for it.
+    """
 
     def __init__(
         self,
-        name: str,
+        options: QueueOptions,
         tasks: Sequence[Task],
         source: DeviceSource,
-        reporter: Reporter,
-        max_tasks: int,
-        ignore_donefile: bool,
-        grace_s: float,
-        began_s: float,
+        control: ControlFolder | None,
     ) -> None:
-        self._name = name
+        self._began_s = time.monotonic()
+        self._started_at = iso_time(time.time())
+        self._options = options
+        self._tasks = tasks
         self._source = source
-        self._report: Callable[[Event], None] = reporter.report
-        self._ignore_donefile = ignore_donefile
-        self._grace_s = grace_s
-        self._began_s = began_s
+        self._control = control
+        self._id = _queue_id()
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._transport: DaskTransport
-        done = {t.name for t in tasks if not ignore_donefile and t.donefile.exists()}
-        self._num_tasks = len(tasks)
-        self._skipped = [t.name for t in tasks if t.name in done]
-        self._waiting = {t.name: t for t in tasks if t.name not in done}
-        self._running: dict[str, Reservation] = {}
-        self._orders: dict[str, Order] = {}
-        self._held: dict[str, Task] = {}
-        self._watched: set[str] = set()
-        self._reported_held: set[str] = set()
-        self._finished: list[str] = []
-        self._failed: list[Failure] = []
-        self._interrupted: list[str] = []
-        self._stop_deadline_s: float | None = None
-        self._was_killed = False
-        self._next_look_s = 0.0
-
-        devices = source.measure()
-        capacity = sum(device.max_tasks for device in devices) or 1
-        self._max_tasks = max(1, min(max_tasks, capacity, len(self._waiting)))
-        self._threads = thread_counts(num_usable_cpus() // self._max_tasks)
-        self._device_names = {device.device_id: device.name for device in devices}
-
-    def run(self, tensorboard_script: str | Path | None) -> QueueSummary:
-        """Run all tasks; see `run_lfads_queue`."""
-        self._report(
-            QueueStarted(
-                self._name,
-                self._num_tasks,
-                len(self._skipped),
-                tuple(self._device_names.values()),
-                self._max_tasks,
-                self._source.reason,
-            )
+        self._peaks = PeakBook()
+        self._ledger = Ledger(self._peaks, options.ignore_donefile)
+        self._gauges = Gauges(source, self._peaks)
+        self._ledger.note_largest(self._gauges.largest_mb)
+        capacity = sum(self._gauges.num_places.values()) or 1
+        self._max_tasks = min(options.max_tasks, capacity)
+        self._usage = UsageMeter()
+        self._interrupts = Interrupts(self._inbox.put)
+        self._lookout = Lookout(
+            control,
+            None if options.script is None else Path(options.script).absolute(),
+            lambda tasks: self._inbox.put(_Added(tasks)),
         )
-        with self._signals():
-            if self._waiting:
-                self._transport = DaskTransport(
-                    self._max_tasks, self._on_started, self._on_ended, self._inbox.put
+        self._transport: DaskTransport
+        self._endings: Endings
+        self._presence: Presence | None = None
+        self._tensorboard: TensorBoard | None = None
+        self._wishes = Wishes()
+        self._has_ended = False
+        self._must_show = False
+        self._was_signalled = False
+        self._is_asking = False
+        self._is_stopping = False
+        self._is_leaving = False
+        self._has_news = True
+        self._next_outside_s = 0.0
+        self._next_elsewhere_s = 0.0
+        self._next_sample_s = 0.0
+
+    def note(self, noted: Noted) -> None:
+        """Take what is to be told, from any thread, also after the end."""
+        if self._has_ended:
+            self._report(noted)
+        else:
+            self._inbox.put(noted)
+
+    def run(self, reporter: Reporter) -> QueueSummary:
+        """Run all tasks; see `lfadsq.queue.run_lfads_queue`."""
+        self._report = reporter.report
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._interrupts)
+            self._join(stack)
+            added = self._ledger.add(self._tasks)
+            self._take_wishes(self._lookout.new_wishes())
+            num_done = len(self._ledger.in_state(TaskState.DONE))
+            self._report(
+                QueueStarted(
+                    self._options.queue_name,
+                    len(self._ledger),
+                    num_done,
+                    tuple(self._gauges.names.values()),
+                    self._max_tasks,
+                    self._source.reason,
                 )
-                with (
-                    contextlib.closing(self._transport),
-                    TensorBoard(tensorboard_script, self._inbox.put),
-                ):
-                    try:
-                        self._loop()
-                    finally:
-                        self._leave_nothing_running()
-                    if self._is_stopping:
-                        self._end_leftovers()
-            summary = QueueSummary(
-                queue_name=self._name,
-                finished=tuple(self._finished),
-                skipped=tuple(self._skipped),
-                failed=tuple(self._failed),
-                interrupted=tuple(self._interrupted),
-                not_started=(*self._waiting, *self._held),
-                wall_s=time.monotonic() - self._began_s,
             )
+            for event in added:
+                if isinstance(event, Noted):
+                    self._report(event)
+            self._probe()
+            self._ledger.learn_from_records(on_gpu=CPU not in self._gauges.names)
+            if self._ledger.has_work():
+                self._work()
+            self._publish(at_once=True)
+            self._forget_stop()
+            now_s = time.monotonic()
+            summary = self._ledger.summary(
+                self._options.queue_name,
+                now_s - self._began_s,
+                self._usage.usage(self._gauges.num_places, now_s),
+            )
+            self._has_ended = True
             self._report(QueueEnded(summary))
-        if self._is_stopping:
-            raise KeyboardInterrupt(f"the queue {self._name} was asked to stop")
+        if self._was_signalled:
+            name = self._options.queue_name
+            raise KeyboardInterrupt(f"the queue {name} was asked to stop")
         return summary
 
-    @property
-    def _is_stopping(self) -> bool:
-        return self._stop_deadline_s is not None
+    def _join(self, stack: contextlib.ExitStack) -> None:
+        if self._control is not None:
+            self._presence = stack.enter_context(self._control.join(self._id))
+
+    def _work(self) -> None:
+        self._transport = DaskTransport(
+            self._max_tasks,
+            lambda order, attempt: self._inbox.put(TaskStarted(order.task, attempt)),
+            lambda order, result: self._inbox.put(_Ended(order, result)),
+            self._inbox.put,
+            self._peaks.peak_of,
+        )
+        script = self._options.tensorboard_script
+        with (
+            contextlib.closing(self._transport),
+            TensorBoard(script, self._inbox.put) as self._tensorboard,
+        ):
+            self._endings = Endings(
+                self._transport,
+                self._ledger,
+                self._options.grace_s,
+                lambda event: self._report(event),
+            )
+            try:
+                self._loop()
+            finally:
+                self._leave_nothing_running()
 
     def _loop(self) -> None:
-        while self._running or (not self._is_stopping and (self._waiting or self._held)):
-            looks_outside = False if self._is_stopping else self._place()
-            if not self._running and not self._waiting and not self._held:
-                break
-            for message in self._messages(self._patience_s(looks_outside)):
+        while not self._is_over():
+            if not self._is_stopping:
+                self._take_wishes(self._lookout.new_wishes())
+                if self._ledger.wake(time.monotonic()):
+                    self._has_news = True
+                self._place()
+                if self._is_over():
+                    break
+            self._sample()
+            self._publish(at_once=self._must_show)
+            for message in self._messages(self._patience_s()):
                 self._take(message)
-            if self._held and time.monotonic() >= self._next_look_s:
-                self._look_at_held()
-            if self._is_stopping and not self._press_on():
-                break
+            self._look_elsewhere()
+            self._endings.press_on()
 
-    def _patience_s(self, looks_outside: bool) -> float | None:
-        if self._stop_deadline_s is not None:
-            return max(0.0, self._stop_deadline_s - time.monotonic())
-        return _OUTSIDE_POLL_S if looks_outside or self._held else None
+    def _is_over(self) -> bool:
+        if self._is_stopping:
+            return not self._ledger.num_running() and not len(self._endings)
+        return not self._ledger.has_work() and not len(self._endings)
+
+    def _patience_s(self) -> float | None:
+        now_s = time.monotonic()
+        limits = [self._endings.patience_s()]
+        if self._ledger.elsewhere():
+            limits.append(self._next_elsewhere_s - now_s)
+        if not self._is_stopping:
+            retry_s = self._ledger.next_retry_s()
+            limits += [
+                self._lookout.patience_s,
+                None if retry_s is None else retry_s - now_s,
+                self._next_outside_s - now_s if self._next_outside_s else None,
+            ]
+            if self._ledger.running and self._presence is not None:
+                limits.append(self._next_sample_s - now_s)
+        known = [limit for limit in limits if limit is not None]
+        return max(0.0, min(known)) if known else None
 
     def _messages(self, timeout_s: float | None) -> Iterator[_Message]:
         """Give all messages that are there, waiting for the first of them."""
@@ -269,176 +253,276 @@ class _Queue:
             while True:
                 yield self._inbox.get_nowait()
 
-    def _place(self) -> bool:
-        """Start what can start now; tell whether something outside has to change first."""
-        if not self._waiting or len(self._running) >= self._max_tasks:
-            return False
-        devices = self._source.measure()
+    # --- starting --------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        """Start what can start now."""
+        now_s = time.monotonic()
+        must_look = self._next_outside_s and now_s >= self._next_outside_s
+        if not (self._has_news or must_look):
+            return
+        self._has_news = False
+        self._next_outside_s = 0.0
+        ledger = self._ledger
+        running = ledger.running
+        if not len(ledger.line) or ledger.halted_by or len(running) >= self._max_tasks:
+            return
+        devices = self._gauges.measure(running, {})
         by_id = {device.device_id: device for device in devices}
-        packing = pack(self._free_needs(), devices, self._running, self._max_tasks)
+        ledger.note_largest(self._gauges.largest_mb)
+        packing = pack(ledger.line, devices, running, self._max_tasks, now_s=now_s)
         # The largest GPU may just have fallen off the bus, and come back.
-        all_measured = len(devices) == len(self._device_names)
-        for name in packing.fits_nowhere if all_measured else ():
-            task = self._waiting.pop(name)
-            self._fail(task, unplaceable(task, devices))
+        for name in packing.fits_nowhere if self._gauges.all_answer else ():
+            self._report(ledger.cannot_fit(name, devices))
+        num_left = len(ledger.line) + len(running)
+        threads = thread_counts(num_usable_cpus() // max(1, min(self._max_tasks, num_left)))
         for placement in packing.placements:
             device = by_id[placement.device_id]
-            task = self._waiting.pop(placement.name)
-            was_held = task.name in self._watched
-            order = Order(
-                task=task,
-                device=device.device_id,
-                device_name=device.name,
-                environment={**self._threads, **self._source.environment(device.device_id)},
-                ignore_donefile=self._ignore_donefile and not was_held,
-                watched=was_held,
+            entry = ledger[placement.name]
+            environment = {**threads, **self._source.environment(device.device_id)}
+            ledger.start(placement.name, placement.reservation)
+            self._transport.submit(
+                Order(
+                    task=entry.task,
+                    device=device.device_id,
+                    device_name=device.name,
+                    environment=environment,
+                    ignore_donefile=self._options.ignore_donefile and not entry.is_watched,
+                    watched=entry.is_watched,
+                    queue_id=self._id,
+                    memory_mb=placement.reservation.memory_mb,
+                    is_alone=placement.reservation.is_alone,
+                    forgiven=entry.forgiven,
+                )
             )
-            self._running[task.name] = placement.reservation
-            self._orders[task.name] = order
-            self._transport.submit(order)
-        return bool(self._waiting) and (not all_measured or packing.is_waiting_for_others)
-
-    def _free_needs(self) -> Iterator[Need]:
-        # Two tasks of one run share a lock: the second waits here, not in a worker.
-        locked = {order.task.files.lock for order in self._orders.values()}
-        for task in self._waiting.values():
-            lock = task.files.lock
-            if lock not in locked:
-                locked.add(lock)
-                yield Need(task.name, task.memory_mb)
-
-    def _on_started(self, order: Order, attempt: Attempt) -> None:
-        self._inbox.put(TaskStarted(order.task, attempt))
-
-    def _on_ended(self, order: Order, result: Result | BaseException) -> None:
-        self._inbox.put(_Ended(order, result))
+        if len(ledger.line) and (not self._gauges.all_answer or packing.is_waiting_for_others):
+            self._next_outside_s = time.monotonic() + _OUTSIDE_POLL_S
 
     def _take(self, message: _Message) -> None:
         if isinstance(message, signal.Signals):
-            self._stop(message)
+            self._on_signal(message)
+        elif isinstance(message, Answer):
+            self._on_answer(message)
         elif isinstance(message, QueueError):
             raise message
+        elif isinstance(message, _Added):
+            self._add(message.tasks)
         elif isinstance(message, _Ended):
-            self._running.pop(message.order.task.name, None)
-            self._orders.pop(message.order.task.name, None)
-            self._judge(message.order, message.result)
+            self._has_news = True
+            self._usage.ended(message.order.task.name, time.monotonic())
+            self._report_all(self._ledger.ended(message.order.task.name, message.result))
         else:
-            if isinstance(message, TaskStarted) and message.task.name in self._running:
-                reservation = self._running[message.task.name]
-                self._running[message.task.name] = replace(reservation, session=message.attempt.pid)
+            if isinstance(message, TaskStarted):
+                attempt = message.attempt
+                self._ledger.started(message.task.name, attempt)
+                is_gpu = attempt.device != CPU
+                now_s = time.monotonic()
+                self._usage.started(message.task.name, attempt.device, is_gpu, now_s)
             self._report(message)
 
-    def _judge(self, order: Order, result: Result | BaseException) -> None:
-        task = order.task
-        if isinstance(result, BaseException):
-            self._fail(task, failure_of(task, None, f"{type(result).__name__}: {result}"))
-        elif result.kind == "held":
-            self._hold(task, result)
-        elif result.kind == "finished elsewhere":
-            if task.name in self._reported_held:
-                self._finished.append(task.name)
-                self._report(TaskFinished(task, None))
-            else:
-                self._skipped.append(task.name)
-                self._report(Noted(f"{task.name} was finished meanwhile by another queue"))
-        elif result.attempt is not None and result.attempt.outcome is Outcome.SUCCEEDED:
-            self._finished.append(task.name)
-            self._report(TaskFinished(task, result.attempt))
-            if result.attempt.exit_status != 0 or result.problem:
-                ended = f"its command ended with exit status {result.attempt.exit_status}"
-                self._report(Noted(f"{task.name} is done, but {result.problem or ended}", True))
-        elif result.attempt is not None and result.attempt.outcome is Outcome.INTERRUPTED:
-            self._interrupted.append(task.name)
-            self._report(TaskInterrupted(task))
+    def _report_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._report(event)
+
+    def _add(self, tasks: Sequence[Task]) -> None:
+        self._has_news = True
+        self._report_all(self._ledger.add(tasks))
+        self._probe()
+
+    # --- tasks that others work on ---------------------------------------------------------------
+
+    def _probe(self) -> None:
+        """Find the tasks that other processes work on before any device is given away."""
+        for entry in self._ledger.in_state(TaskState.DONE):
+            if _has_open_books(entry.task):
+                settle(entry.task, watched=False)
+        for entry in self._ledger.in_state(TaskState.WAITING, TaskState.PAUSED):
+            lock = entry.task.files.lock
+            try:
+                is_held = lock.stat().st_size > 0 and is_locked(lock)
+            except OSError:
+                continue  # there is none, or its task will tell what is wrong
+            if is_held:
+                journal = read_journal(lock)
+                self._report_all(self._ledger.hold(entry.task.name, journal))
+                self._locate(entry, journal)
+
+    def _locate(self, entry: Entry, journal: Journal) -> None:
+        try:
+            attempt = Attempt.from_dict(journal.attempt)
+        except (ValueError, TypeError, KeyError):
+            return
+        if attempt.host != socket.gethostname() or journal.pid is None:
+            return
+        group = LeftGroup(journal.pid, entry.task.files.lock)
+        if group.is_alive() and attempt.device in self._gauges.names:
+            reservation = Reservation(
+                attempt.device,
+                attempt.memory_mb,
+                session=journal.pid,
+                is_alone=attempt.is_alone,
+            )
+            is_owned = self._has_owner(attempt.queue_id)
+            self._ledger.locate(entry.task.name, reservation, None if is_owned else group)
+
+    def _look_elsewhere(self) -> None:
+        """Take up what others were working on, once they are not; the lock itself tells."""
+        entries = self._ledger.elsewhere()
+        now_s = time.monotonic()
+        if not entries or now_s < self._next_elsewhere_s:
+            return
+        for entry in entries:
+            group = entry.left_group
+            if group is not None and group.is_alive():
+                continue
+            if is_locked(entry.task.files.lock):
+                journal = read_journal(entry.task.files.lock)
+                if journal.exit_status is not None:
+                    self._end_remains(entry, journal)
+                elif entry.reservation is None:
+                    self._locate(entry, journal)
+                continue
+            result = settle(entry.task, watched=entry.is_watched, told_to_end=entry.end_cause)
+            self._has_news = True
+            self._report_all(self._ledger.ended(entry.task.name, result))
+        ours = any(entry.left_group is not None for entry in self._ledger.elsewhere())
+        self._next_elsewhere_s = time.monotonic() + (_LEFT_POLL_S if ours else _OUTSIDE_POLL_S)
+
+    def _end_remains(self, entry: Entry, journal: Journal) -> None:
+        """End what a command of a dead queue has left behind, which keeps its run's lock."""
+        is_here = journal.attempt.get("host") == socket.gethostname()
+        if is_here and not self._has_owner(str(journal.attempt.get("queue_id", ""))):
+            self._endings.tell_remains(entry, journal.token)
+
+    def _has_owner(self, queue_id: str) -> bool:
+        if self._control is None or not queue_id:
+            return False
+        return queue_id == self._id or is_locked(self._control.paths.lock(queue_id))
+
+    # --- what people want ------------------------------------------------------------------------
+
+    def _take_wishes(self, wishes: Wishes | None) -> None:
+        if wishes is None:
+            return
+        self._has_news = True
+        if wishes.added != self._wishes.added:
+            self._add(tasks_from_specs(wishes.added))
+        was_paused, self._wishes = self._wishes.is_paused, wishes
+        if wishes.is_paused != was_paused:
+            how = "paused: nothing is started until" if wishes.is_paused else "resumed by"
+            self._report(Noted(f"the queue is {how} `lfadsq queue resume`"))
+        ends, events = self._ledger.apply(wishes)
+        self._report_all(events)
+        self._must_show = True
+        for cause in (Cause.CANCELLED, Cause.PAUSED):
+            entries = [self._ledger[name] for name, why in ends.items() if why is cause]
+            if entries:
+                self._endings.tell(entries, cause)
+        if self._id in wishes.stops and not self._is_stopping:
+            self._stop("lfadsq queue stop", leaves=wishes.stops[self._id] == LEAVE)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number is signal.SIGHUP:
+            where = f", and writes to {self._control.paths.log}" if self._control else ""
+            self._report(Noted(f"the terminal is gone: the queue goes on{where}"))
+        elif self._is_stopping:
+            self._endings.hurry()
+            self._report(StopRequested(number.name, self._ledger.num_running(), 0.0))
+        elif (
+            number is signal.SIGINT
+            and self._options.detach is None
+            and not self._is_asking
+            and self._ledger.num_running()
+            and self._interrupts.can_ask
+        ):
+            self._is_asking = True
+            self._report(StopAsked(self._ledger.num_running()))
+            self._interrupts.ask()
         else:
-            self._fail(task, failure_of(task, result.attempt, result.problem))
+            self._was_signalled = True
+            self._stop(number.name, leaves=bool(self._options.detach))
 
-    def _fail(self, task: Task, failure: Failure) -> None:
-        self._failed.append(failure)
-        self._report(TaskFailed(task, failure))
+    def _on_answer(self, answer: Answer) -> None:
+        self._is_asking = False
+        if answer is Answer.CONTINUE:
+            self._report(Noted("the queue goes on"))
+        elif not self._is_stopping:
+            self._was_signalled = True
+            self._stop("Ctrl-C", leaves=answer is Answer.LEAVE)
 
-    def _hold(self, task: Task, result: Result) -> None:
-        if not self._held:
-            self._next_look_s = time.monotonic() + _OUTSIDE_POLL_S
-        self._held[task.name] = task
-        journal = result.journal
-        if journal is None or not journal.attempt:
-            return  # another queue looks at it at this very moment
-        if journal.donefile == str(task.donefile):
-            self._watched.add(task.name)
-        if task.name not in self._reported_held:
-            self._reported_held.add(task.name)
-            self._report(TaskHeld(task, str(journal.attempt.get("host", "")), journal.pid))
-
-    def _look_at_held(self) -> None:
-        """Try again what others were running; the lock itself tells whether they still are."""
-        if not self._is_stopping:
-            self._waiting = {**self._held, **self._waiting}
-            self._held.clear()
-
-    def _stop(self, number: signal.Signals) -> None:
-        again = self._is_stopping
-        grace_s = 0.0 if again else self._grace_s
-        self._stop_deadline_s = time.monotonic() + grace_s
-        self._report(StopRequested(number.name, len(self._running), grace_s))
-        if not again:
-            self._transport.send(signal.SIGTERM)
-
-    def _press_on(self) -> bool:
-        """Kill what has not ended in time; tell whether there is anything left to wait for."""
-        assert self._stop_deadline_s is not None
-        if not self._running:
-            return False
-        if time.monotonic() < self._stop_deadline_s:
-            return True
-        if self._was_killed:
-            names = ", ".join(self._running)
-            self._report(Noted(f"cannot be ended, not even by SIGKILL: {names}", True))
-            self._interrupted += self._running
-            return False
-        self._was_killed = True
-        self._transport.send(signal.SIGKILL)
-        self._stop_deadline_s = time.monotonic() + _KILL_PATIENCE_S
-        return True
-
-    def _end_leftovers(self) -> None:
-        """Wait for, and at last kill, what left the process group of its task."""
-        while self._transport.has_leftovers():
-            for message in self._messages(_LEFTOVER_POLL_S):
-                self._take(message)
-            if time.monotonic() >= (self._stop_deadline_s or 0.0):
-                if self._was_killed:
-                    self._report(Noted("processes are left that not even SIGKILL ends", True))
-                    return
-                self._was_killed = True
-                self._transport.send(signal.SIGKILL)
-                self._stop_deadline_s = time.monotonic() + _KILL_PATIENCE_S
+    def _stop(self, why: str, *, leaves: bool) -> None:
+        self._is_stopping = True
+        self._is_leaving = leaves
+        num_running = self._ledger.num_running()
+        self._report(StopRequested(why, num_running, self._options.grace_s, leaves))
+        if leaves:
+            self._transport.leave()
+        else:
+            worked_on = self._ledger.in_state(TaskState.RUNNING, TaskState.ELSEWHERE)
+            self._endings.tell(worked_on, Cause.QUEUE_STOPPED, everyone=True)
 
     def _leave_nothing_running(self) -> None:
         """After an error of our own: end all tasks as if the queue was asked to stop."""
-        if self._running and not self._was_killed:
+        if self._ledger.num_running() or len(self._endings):
             self._report = lambda event: None  # the error may well be the reporter's
-            self._stop_deadline_s = self._stop_deadline_s or time.monotonic() + self._grace_s
-            self._transport.send(signal.SIGTERM)
+            if not self._is_stopping:
+                self._stop("an error", leaves=bool(self._options.detach))
             self._loop()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn SIGINT and SIGTERM into messages while the queue runs."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
+    # --- showing ---------------------------------------------------------------------------------
+
+    def _sample(self) -> None:
+        running = self._ledger.running
+        now_s = time.monotonic()
+        if running and now_s >= self._next_sample_s:
+            self._next_sample_s = now_s + _SAMPLE_S
+            shapes = {name: self._ledger[name].task.shape for name in running}
+            self._gauges.measure(running, shapes)
+
+    def _forget_stop(self) -> None:
+        if self._control is not None and self._id in self._wishes.stops:
+            with contextlib.suppress(StorageError):
+                self._control.edit(lambda wishes: wishes.without_stops([self._id]))
+
+    def _publish(self, *, at_once: bool = False) -> None:
+        if self._presence is None or not (at_once or self._presence.is_due):
             return
+        if self._is_stopping:
+            state = QueueState.STOPPING
+        else:
+            state = QueueState.PAUSED if self._wishes.is_paused else QueueState.RUNNING
+        self._presence.publish(
+            Snapshot(
+                queue_id=self._id,
+                queue_name=self._options.queue_name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=self._started_at,
+                updated_at=iso_time(time.time()),
+                state=state,
+                max_tasks=self._max_tasks,
+                why_no_gpu=self._source.reason,
+                tensorboard=self._tensorboard.address if self._tensorboard else "",
+                devices=self._gauges.statuses(self._ledger.running),
+                tasks=tuple(self._ledger.statuses()),
+            ),
+            at_once=at_once,
+        )
+        self._must_show = False
 
-        def note(number: int, _frame: FrameType | None) -> None:
-            self._inbox.put(signal.Signals(number))
 
-        old = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Whoever ignores a signal (nohup, a shell's background job) means it.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                old[number] = signal.signal(number, note)
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler or signal.SIG_DFL)
+def _has_open_books(task: Task) -> bool:
+    """Tell whether a queue may have died between the marker of a task and its record."""
+    try:
+        record = task.files.record.stat()
+        return (
+            task.files.lock.stat().st_size > 0
+            or record.st_mtime_ns < task.donefile.stat().st_mtime_ns
+        )
+    except OSError:
+        return False  # no queue has run it
+
+
+def _queue_id() -> str:
+    host = re.sub(r"[^A-Za-z0-9]", "-", socket.gethostname())
+    return f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -17,10 +17,24 @@ from typing import Any
 
 from lfadsq.errors import ConfigError
 
-__all__ = ["SPEC_KEYS", "Task", "TaskFiles", "tasks_from_specs"]
+__all__ = [
+    "AUTO",
+    "OPTIONAL_KEYS",
+    "SPEC_KEYS",
+    "Task",
+    "TaskFiles",
+    "specs_with_hints",
+    "tasks_from_specs",
+]
 
 SPEC_KEYS = ("name", "command", "memory_req", "outfile", "donefile")
 """The keys of a task in ``run_lfadsqueue.py``, all of them required."""
+
+OPTIONAL_KEYS = ("priority", "expected_s", "shape", "memory_estimate")
+"""What lfadsq may add to them."""
+
+AUTO = "auto"
+"""In place of a number of MB in ``memory_req``: learn it from the first task of the same shape."""
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 _DONE = ".done"
@@ -84,11 +98,19 @@ class Task:
     command : str
         A line for the shell.
     memory_mb : float
-        Device memory it needs [MB].
+        Device memory it needs [MB]; if that is to be learned, an estimate, or 0 for unknown.
     outfile : Path
         Its log: everything it prints.
     donefile : Path
         Marker made when it has finished; if present, the task is skipped.
+    priority : int
+        Tasks of higher priority start first.
+    expected_s : float
+        How long it may take [s]; among equals the longest starts first. 0 for unknown.
+    shape : str
+        Tasks of equal shape need equal memory, and take about equal time.
+    learns_memory : bool
+        Whether the memory it needs is to be learned from tasks of its shape.
     """
 
     name: str
@@ -96,6 +118,10 @@ class Task:
     memory_mb: float
     outfile: Path
     donefile: Path
+    priority: int = 0
+    expected_s: float = 0.0
+    shape: str = ""
+    learns_memory: bool = False
 
     @cached_property
     def files(self) -> TaskFiles:
@@ -109,9 +135,10 @@ def tasks_from_specs(specs: Sequence[Mapping[str, Any]]) -> list[Task]:
     Parameters
     ----------
     specs : sequence of dict
-        Each with exactly the keys ``name``, ``command``, ``memory_req`` [MB], ``outfile`` and
-        ``donefile``. A leading ``~`` in a path is the home folder; relative paths start at the
-        current folder.
+        Each with the keys ``name``, ``command``, ``memory_req`` [MB, or ``"auto"``], ``outfile``
+        and ``donefile``; and if wanted ``priority`` (an integer), ``expected_s`` [s], ``shape``
+        (text) and, with ``"auto"``, ``memory_estimate`` [MB]. A leading ``~`` in a path is the home
+        folder; relative paths start at the current folder.
 
     Returns
     -------
@@ -139,15 +166,50 @@ def tasks_from_specs(specs: Sequence[Mapping[str, Any]]) -> list[Task]:
                 Task(
                     name=spec["name"],
                     command=spec["command"],
-                    memory_mb=float(spec["memory_req"]),
+                    memory_mb=float(
+                        spec.get("memory_estimate", 0)
+                        if spec["memory_req"] == AUTO
+                        else spec["memory_req"]
+                    ),
                     outfile=_absolute(spec["outfile"]),
                     donefile=_absolute(spec["donefile"]),
+                    priority=spec.get("priority", 0),
+                    expected_s=float(spec.get("expected_s", 0)),
+                    shape=spec.get("shape", ""),
+                    learns_memory=spec["memory_req"] == AUTO,
                 )
             )
     problems += _clashes(tasks)
     if problems:
         raise ConfigError("\n".join(problems), "nothing was started: correct task_specs")
     return tasks
+
+
+def specs_with_hints(
+    specs: Sequence[Mapping[str, Any]], hints: Mapping[str, Mapping[str, Any]] | None
+) -> Sequence[Mapping[str, Any]]:
+    """Add to each task what else is known of it.
+
+    Parameters
+    ----------
+    specs : sequence of dict
+        The task list of a queue script, unchecked.
+    hints : dict of str to dict, or None
+        Values of `OPTIONAL_KEYS` by the name of the task; what a task says itself comes first.
+
+    Raises
+    ------
+    ConfigError
+        If `hints` is no such dict.
+    """
+    if hints is None or isinstance(specs, (str, bytes, Mapping)) or not isinstance(specs, Sequence):
+        return specs
+    if not isinstance(hints, Mapping) or not all(isinstance(h, Mapping) for h in hints.values()):
+        raise ConfigError("hints must be a dict of dicts", "give one for each task, by its name")
+    return [
+        {**hints.get(spec.get("name", ""), {}), **spec} if isinstance(spec, Mapping) else spec
+        for spec in specs
+    ]
 
 
 def _absolute(path: str) -> Path:
@@ -160,11 +222,12 @@ def _problems_of(spec: object) -> list[str]:
         return [f"is a {type(spec).__name__}, not a dict"]
     problems = []
     missing = [key for key in SPEC_KEYS if key not in spec]
-    unknown = [repr(key) for key in spec if key not in SPEC_KEYS]
+    known = (*SPEC_KEYS, *OPTIONAL_KEYS)
+    unknown = [repr(key) for key in spec if key not in known]
     if missing:
         problems.append(f"lacks {', '.join(missing)}")
     if unknown:
-        problems.append(f"has unknown keys {', '.join(unknown)}; known are {', '.join(SPEC_KEYS)}")
+        problems.append(f"has unknown keys {', '.join(unknown)}; known are {', '.join(known)}")
     for key in ("name", "outfile", "donefile"):
         if key in spec:
             problems += _text_problems(key, spec[key])
@@ -176,13 +239,28 @@ def _problems_of(spec: object) -> list[str]:
             problems.append("command is empty")
         elif "\0" in command:
             problems.append("command holds a NUL character")
-    if "memory_req" in spec:
-        memory = spec["memory_req"]
-        if isinstance(memory, bool) or not isinstance(memory, (int, float)):
-            problems.append(f"memory_req is {memory!r}, not a number of MB")
-        elif not math.isfinite(memory) or memory < 0:
-            problems.append(f"memory_req is {memory!r}; it must be 0 MB or more")
+    if "memory_req" in spec and spec["memory_req"] != AUTO:
+        problems += _amount_problems("memory_req", spec["memory_req"], "MB")
+    if "memory_estimate" in spec:
+        problems += _amount_problems("memory_estimate", spec["memory_estimate"], "MB")
+        if spec.get("memory_req") != AUTO:
+            problems.append(f"memory_estimate goes with memory_req={AUTO!r} only")
+    if "expected_s" in spec:
+        problems += _amount_problems("expected_s", spec["expected_s"], "s")
+    priority = spec.get("priority", 0)
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        problems.append(f"priority is {priority!r}, not an integer")
+    if not isinstance(spec.get("shape", ""), str):
+        problems.append(f"shape is a {type(spec['shape']).__name__}, not text")
     return problems
+
+
+def _amount_problems(key: str, value: object, unit: str) -> list[str]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return [f"{key} is {value!r}, not a number of {unit}"]
+    if not math.isfinite(value) or value < 0:
+        return [f"{key} is {value!r}; it must be 0 {unit} or more"]
+    return []
 
 
 def _text_problems(key: str, value: object) -> list[str]:

@@ -1,35 +1,58 @@
-"""TensorBoard beside the queue: started once, on a free local port, ended with the queue."""
+"""TensorBoard beside the queue: once per collection, on a free local port, ended with the queue."""
 
 from __future__ import annotations
 
 import contextlib
+import getpass
+import http.client
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
 import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from lfadsq.errors import QueueError, StorageError
 from lfadsq.queue.events import Noted
 from lfadsq.queue.execution import child_environment
 from lfadsq.queue.failures import last_lines, log_tail
+from lfadsq.queue.tensorboard_claim import Address, Claim, read_address
 
 __all__ = ["TensorBoard"]
 
-# A pipe from the queue ends with it, however it dies, and then so does TensorBoard.
+# A pipe from the queue ends with it, however it dies, and then so does TensorBoard. It is nice:
+# reading the events of a thousand runs must not slow the trainings down.
 _GUARD = (
-    'exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-; exec bash "$1" "--port=$2"'
+    "exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-;"
+    ' exec nice -n 10 bash "$1" "--port=$2"'
 )
 _MISSING = 127
 _TERMINATE_S = 5.0
+_START_S = 60.0
+_POLL_S = 0.1
+_REQUEST_S = 2.0
+_MAX_PORTS = 5
+_PORT_OF_TENSORBOARD = 6006
+_PORT_TAKEN = re.compile(r"already in use|could not bind", re.IGNORECASE)
+
+# Whatever proxy is set, it does not lead to this machine.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class TensorBoard:
     """Runs a collection's TensorBoard script while a ``with`` block lasts.
 
-    Whatever goes wrong with it is a note and never an error: training matters more.
+    If another queue of the same collection, the folder of the script, runs one already, its
+    address is told instead; that one ends with its own queue. Whatever goes wrong is a note and
+    never an error: training matters more.
 
     Parameters
     ----------
@@ -37,43 +60,29 @@ class TensorBoard:
         Called with ``--port=<port>``; its output goes to a file beside it, ending in ``.log``. None
         for no TensorBoard.
     note : callable
-        Takes what is to be told, from any thread.
+        Takes what is to be told, from any thread: the address once it answers, or what went wrong.
     """
 
     def __init__(self, script: str | Path | None, note: Callable[[Noted], None]) -> None:
         self._script = None if script is None else Path(script).expanduser().absolute()
         self._note = note
+        self._address: Address | None = None
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._watcher: threading.Thread | None = None
-        self._is_closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it answers on its machine; empty while it does not."""
+        return self._address.url if self._address else ""
 
     def __enter__(self) -> TensorBoard:
-        if self._script is None:
-            return self
-        if not self._script.is_file():
-            self._note(Noted(f"no TensorBoard: {self._script} does not exist", True))
-            return self
-        port = _free_port()
-        log_path = self._script.with_suffix(".log")
-        try:
-            with log_path.open("wb") as log:
-                self._process = subprocess.Popen(
-                    ["/bin/sh", "-c", _GUARD, "tensorboard", str(self._script), str(port)],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    # TensorBoard needs no GPU, and would take memory of the first one.
-                    env=child_environment({"CUDA_VISIBLE_DEVICES": ""}),
-                    start_new_session=True,
-                )
-        except OSError as error:
-            self._note(Noted(f"no TensorBoard: {log_path}: {error.strerror}", True))
-            return self
-        self._note(Noted(f"TensorBoard: http://localhost:{port}"))
-        self._watcher = threading.Thread(
-            target=self._watch, args=(self._process, log_path), name="tensorboard", daemon=True
-        )
-        self._watcher.start()
+        if self._script is not None:
+            self._thread = threading.Thread(
+                target=self._run, args=(self._script,), name="tensorboard", daemon=True
+            )
+            self._thread.start()
         return self
 
     def __exit__(
@@ -82,13 +91,14 @@ class TensorBoard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._is_closing = True
-        if self._process is None or self._watcher is None:
+        if self._thread is None:
             return
+        with self._lock:
+            self._closing.set()
         self._signal(signal.SIGTERM)
-        self._watcher.join(_TERMINATE_S)
+        self._thread.join(_TERMINATE_S)
         self._signal(signal.SIGKILL)
-        self._watcher.join()
+        self._thread.join()
 
     def _signal(self, number: signal.Signals) -> None:
         process = self._process
@@ -96,29 +106,176 @@ class TensorBoard:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
-    def _watch(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        # Its guard and its helpers are in the group, which keeps the id from being used again.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-        if self._is_closing:
+    def _warn(self, text: str) -> None:
+        self._note(Noted(text, True))
+
+    def _run(self, script: Path) -> None:
+        if not script.is_file():
+            self._warn(f"no TensorBoard: {script} does not exist")
             return
-        if status == _MISSING:
-            self._note(
-                Noted("no TensorBoard: the program is missing (pip install tensorboard)", True)
+        deadline_s = time.monotonic() + _START_S
+        while not self._closing.is_set():
+            try:
+                claim = Claim.try_acquire(script.parent)
+            except (OSError, QueueError):
+                # Somebody else's collection, or one on a disk without locks: not shared, then.
+                self._serve(script, None)
+                return
+            if claim is not None:
+                try:
+                    self._serve(script, claim)
+                finally:
+                    claim.release()
+                return
+            address = read_address(script.parent)
+            if address and (address.host != _host_name() or _answers(address.url)):
+                self._tell(address, " (that of another queue of this collection)")
+                return
+            if time.monotonic() >= deadline_s:
+                self._warn(
+                    "no TensorBoard: another queue of this collection starts one, which has not"
+                    f" answered for {_START_S:g} s"
+                )
+                return
+            self._closing.wait(_POLL_S)
+
+    def _serve(self, script: Path, claim: Claim | None) -> None:
+        """Start it, and again on another port if somebody took the first one meanwhile."""
+        log_path = script.with_suffix(".log")
+        for number in range(_MAX_PORTS):
+            port = _free_port()
+            try:
+                process = self._start(script, port, log_path)
+            except OSError as error:
+                self._warn(f"no TensorBoard: {log_path}: {error.strerror}")
+                return
+            if process is None:
+                return
+            self._wait_for_answer(process, port, log_path, claim)
+            status = _wait(process)
+            self._address = None
+            if claim is not None:
+                claim.withdraw()
+            if self._closing.is_set():
+                return
+            if status == _MISSING:
+                self._warn("no TensorBoard: the program is missing (pip install tensorboard)")
+                return
+            tail = log_tail(log_path)
+            if not _PORT_TAKEN.search(tail) or number == _MAX_PORTS - 1:
+                why = "".join(f": {line}" for line in last_lines(tail, 1))
+                self._warn(f"TensorBoard ended with exit status {status}{why} (see {log_path})")
+                return
+
+    def _start(self, script: Path, port: int, log_path: Path) -> subprocess.Popen[bytes] | None:
+        with self._lock, log_path.open("wb") as log:
+            if self._closing.is_set():
+                return None
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "tensorboard", str(script), str(port)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # TensorBoard needs no GPU, and would take memory of the first one.
+                env=child_environment({"CUDA_VISIBLE_DEVICES": ""}),
+                start_new_session=True,
             )
-        else:
-            said = last_lines(log_tail(log_path), 1)
-            why = f": {said[0]}" if said else ""
-            self._note(
-                Noted(f"TensorBoard ended with exit status {status}{why} (see {log_path})", True)
+        return self._process
+
+    def _wait_for_answer(
+        self,
+        process: subprocess.Popen[bytes],
+        port: int,
+        log_path: Path,
+        claim: Claim | None,
+    ) -> None:
+        """Wait until it answers, and tell; or until it ends."""
+        address = Address(_host_name(), port, _user_name())
+        deadline_s = time.monotonic() + _START_S
+        while not self._closing.is_set() and _is_running(process):
+            # Somebody else may have taken the port meanwhile, and would answer in its place.
+            if _listens(process.pid, port) and _answers(address.url):
+                if claim is not None:
+                    with contextlib.suppress(StorageError):
+                        claim.publish(address)
+                self._tell(address)
+                return
+            if time.monotonic() >= deadline_s:
+                self._warn(f"TensorBoard has not answered for {_START_S:g} s (see {log_path})")
+                return
+            self._closing.wait(_POLL_S)
+
+    def _tell(self, address: Address, whose: str = "") -> None:
+        self._address = address
+        target = shlex.quote(f"{address.user}@{address.host}")
+        tunnel = f"ssh -N -L {_PORT_OF_TENSORBOARD}:localhost:{address.port} {target}"
+        self._note(
+            Noted(
+                f"TensorBoard: {address.url}{whose}\n"
+                f"  from your own computer: {tunnel}\n"
+                f"  and there: http://localhost:{_PORT_OF_TENSORBOARD}"
             )
+        )
+
+
+def _is_running(process: subprocess.Popen[bytes]) -> bool:
+    # Without collecting it: its pid must stay its own until its group is killed.
+    flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+    return os.waitid(os.P_PID, process.pid, flags) is None
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait until it has ended, end what it left behind, and give its status."""
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    # Its guard and its helpers are in the group, which keeps the id from being used again.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    status = process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+    return status
+
+
+def _listens(group_id: int, port: int) -> bool:
+    """Tell whether a process of a group has a port open."""
+    import psutil  # not on import of lfadsq.queue, which has to be quick
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getpgid(process.pid) != group_id:
+                continue
+            # psutil 6 renamed it.
+            connections: Any = getattr(process, "net_connections", None) or process.connections
+            for one in connections("tcp"):
+                if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
+                    return True
+    return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _opener.open(url, timeout=_REQUEST_S):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _host_name() -> str:
+    name = socket.getfqdn()
+    return socket.gethostname() if name.startswith("localhost") else name
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may give us a user without a name
+        return str(os.getuid())

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import shutil
 import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from lfadsq.errors import QueueError
 from lfadsq.queue.execution import Order, Result, run_attempt
 from lfadsq.queue.processes import ProcessGroup, signal_tokens
-from lfadsq.queue.records import Attempt
+from lfadsq.queue.records import Attempt, Cause
 
 __all__ = ["DaskTransport"]
 
@@ -42,14 +44,16 @@ class DaskTransport:
 
     Parameters
     ----------
-    num_slots : int
-        How many orders can run at once.
+    max_slots : int
+        How many orders can run at once at most.
     on_started : callable
-        Called with order, attempt and process id from a worker's thread.
+        Called with order, attempt and processes from a worker's thread.
     on_ended : callable
         Called with order, and result or error, from a worker's thread.
     on_lost : callable
         Called if Dask itself fails, from one of its threads.
+    peak_mb : callable
+        Gives the most device memory that a task was seen to take [MB], by its name.
 
     Raises
     ------
@@ -59,29 +63,35 @@ class DaskTransport:
 
     def __init__(
         self,
-        num_slots: int,
+        max_slots: int,
         on_started: Callable[[Order, Attempt], None],
         on_ended: Callable[[Order, Result | BaseException], None],
         on_lost: Callable[[QueueError], None],
+        peak_mb: Callable[[str], float | None],
     ) -> None:
         self._key = uuid.uuid4().hex
+        self._max_slots = max_slots
         self._on_started = on_started
         self._on_ended = on_ended
         self._on_lost = on_lost
+        self.peak_mb = peak_mb
         self._is_closing = False
         self._lock = threading.Lock()
+        self._told: dict[str, _Told] = {}
+        self._all_end_for: Cause | None = None
         self._groups: dict[str, ProcessGroup] = {}
-        self._signalled_tokens: set[str] = set()
-        self._signalled: set[tuple[int, float]] = set()
-        self._signal: signal.Signals | None = None
+        self._signalled: set[tuple[int, float, signal.Signals]] = set()
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._num_under_way = 0
+        self._leases: list[Any] = []
         self._resources = contextlib.ExitStack()
+        self.left, self._left_other_end = os.pipe()
+        self._resources.callback(os.close, self.left)
         _TRANSPORTS[self._key] = self
         try:
-            client = self._resources.enter_context(_dask_client(num_slots))
-            # Dask would take equal calls for one: each lease has a number.
-            self._leases = client.map(_serve, [self._key] * num_slots, range(num_slots), pure=False)
+            self._client = self._resources.enter_context(_dask_client(max_slots))
         except Exception as error:
+            self.leave()
             _TRANSPORTS.pop(self._key)
             self._resources.close()
             raise QueueError(
@@ -89,43 +99,87 @@ class DaskTransport:
                 "see that `python -c 'import distributed'` works and that the folder for temporary"
                 f" files ({tempfile.gettempdir()}) may be written",
             ) from error
-        for lease in self._leases:
-            lease.add_done_callback(self._on_lease_ended)
 
     def submit(self, order: Order) -> None:
         """Run an order as soon as a slot is free."""
+        with self._lock:
+            self._told.pop(order.task.name, None)
+            self._num_under_way += 1
+        if len(self._leases) < min(self._num_under_way, self._max_slots):
+            # Dask would take equal calls for one: each lease has a number.
+            lease = self._client.submit(_serve, self._key, len(self._leases), pure=False)
+            lease.add_done_callback(self._on_lease_ended)
+            self._leases.append(lease)
         self._orders.put(order)
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the tasks were told to end."""
-        return self._signal is not None
+    def tell_to_end(self, names: Collection[str] | None, cause: Cause) -> None:
+        """Ask tasks to end, for a cause, also those that are about to start.
 
-    def send(self, number: signal.Signals) -> None:
-        """Signal all tasks, also those that are about to start; no more will start."""
+        Parameters
+        ----------
+        names : collection of str or None
+            None for all; no more will start then.
+        cause : Cause
+            What their ending is put down to.
+        """
         with self._lock:
-            self._signal = number
-            groups = list(self._groups.values())
-            self._signalled_tokens.update(group.token for group in groups)
-        for group in groups:
-            group.send(number)
-        self._signalled.clear()
-        signalled_groups = {group.pid for group in groups}
-        signal_tokens(
-            self._signalled_tokens, number, self._signalled, except_groups=signalled_groups
-        )
+            if names is None:
+                self._all_end_for = cause
+                names = list(self._groups)
+            groups = []
+            for name in names:
+                told = self._told.setdefault(name, _Told(cause, signal.SIGTERM))
+                group = self._groups.get(name)
+                if group is not None:
+                    told.token = group.token
+                    groups.append(group)
+        self._send(groups, signal.SIGTERM, cause)
 
-    def has_leftovers(self) -> bool:
-        """Tell whether processes of signalled tasks outlive them; signal those not seen before."""
-        if self._signal is None:
-            return False
-        return signal_tokens(self._signalled_tokens, self._signal, self._signalled)
+    def tell_left_to_end(self, name: str, token: str, cause: Cause) -> None:
+        """Count a task that a dead queue left behind among those told to end.
+
+        Its processes are signalled by the next `leftovers`.
+        """
+        with self._lock:
+            self._told[name] = _Told(cause, signal.SIGTERM, token)
+
+    def kill(self, names: Collection[str]) -> None:
+        """Kill tasks that were told to end, with everything they started."""
+        with self._lock:
+            groups = [self._groups[name] for name in names if name in self._groups]
+            for name in names:
+                if name in self._told:
+                    self._told[name].signal = signal.SIGKILL
+        for group in groups:
+            self._send([group], signal.SIGKILL, group.end_cause or Cause.QUEUE_STOPPED)
+        self.leftovers()
+
+    def leftovers(self) -> set[str]:
+        """Name the tasks told to end of which processes are left; signal those not seen before."""
+        with self._lock:
+            told = {t.token: (name, t.signal) for name, t in self._told.items() if t.token}
+            groups = {group.pid for group in self._groups.values()}
+        found = signal_tokens(
+            {token: number for token, (_, number) in told.items()},
+            self._signalled,
+            except_groups=groups,
+        )
+        return {told[token][0] for token in found}
+
+    def leave(self) -> None:
+        """Let all tasks go on without us; their orders end at once."""
+        with self._lock:
+            self._all_end_for = self._all_end_for or Cause.QUEUE_STOPPED
+            if self._left_other_end >= 0:
+                os.close(self._left_other_end)
+                self._left_other_end = -1
 
     def close(self) -> None:
         """Stop Dask; orders must have ended."""
         self._is_closing = True
         for _ in self._leases:
             self._orders.put(None)
+        self.leave()
         try:
             self._resources.close()
         except Exception as error:
@@ -133,37 +187,56 @@ class DaskTransport:
             _logger.warning("Dask did not stop well: %s: %s", type(error).__name__, error)
         _TRANSPORTS.pop(self._key, None)
 
+    def end_cause(self, name: str) -> Cause | None:
+        """Tell why a task is to end, or must not start; None if it may run."""
+        with self._lock:
+            told = self._told.get(name)
+            return told.cause if told else self._all_end_for
+
+    def started(self, order: Order, attempt: Attempt, group: ProcessGroup) -> None:
+        """Take note of an attempt and its processes, as soon as they exist."""
+        name = order.task.name
+        with self._lock:
+            self._groups[name] = group
+            told = self._told.get(name)
+            if told is None and self._all_end_for is not None:
+                told = self._told[name] = _Told(self._all_end_for, signal.SIGTERM)
+            if told is not None:
+                told.token = group.token
+        if told is not None:
+            group.send(told.signal, told.cause)
+        self._on_started(order, attempt)
+
     def serve(self) -> None:
         """Run orders in this thread until there are no more: the worker's side of a lease."""
         while (order := self._orders.get()) is not None:
             try:
-                result: Result | BaseException = self._work(order)
+                result: Result | BaseException = run_attempt(order, self)
             except BaseException as error:
                 # A fault of ours must cost one task, not a slot for good.
                 result = error
-            self._on_ended(order, result)
-
-    def _work(self, order: Order) -> Result:
-        def started(attempt: Attempt, group: ProcessGroup) -> None:
-            with self._lock:
-                self._groups[order.task.name] = group
-                late = self._signal
-                if late is not None:
-                    self._signalled_tokens.add(group.token)
-            if late is not None:
-                group.send(late)
-            self._on_started(order, attempt)
-
-        try:
-            return run_attempt(order, started, lambda: self.is_stopping)
-        finally:
             with self._lock:
                 self._groups.pop(order.task.name, None)
+                self._num_under_way -= 1
+            self._on_ended(order, result)
+
+    def _send(self, groups: Collection[ProcessGroup], number: signal.Signals, cause: Cause) -> None:
+        for group in groups:
+            group.send(number, cause)
 
     def _on_lease_ended(self, lease: Any) -> None:
         if not self._is_closing:
             problem = f"Dask lost a worker: {lease.status}"
             self._on_lost(QueueError(problem, "start the queue again"))
+
+
+@dataclass
+class _Told:
+    """A task that was told to end."""
+
+    cause: Cause
+    signal: signal.Signals
+    token: str = ""
 
 
 def _serve(key: str, slot: int) -> None:
@@ -227,6 +300,8 @@ def _dask_client(num_threads: int) -> Iterator[Any]:
             make_client(cluster, timeout=_START_TIMEOUT_S, set_as_default=False)
         )
         client.wait_for_workers(1, timeout=_START_TIMEOUT_S)
+        # Nothing is spilled, and so a queue that is killed leaves no folder behind.
+        shutil.rmtree(folder, ignore_errors=True)
         yield client
 
 

@@ -207,7 +207,8 @@ def test_tensorboard_shows_the_moved_collection_to_this_machine_only(moved, tmp_
     path = fake_programs(tmp_path / "bin", "tensorboard")
     script = folder / "launch_tensorboard.sh"
     _, calls = run_script(script, tmp_path, "--port=6007", "--reload_interval=5", PATH=path)
-    expected = [f"--logdir={folder}", "--host=localhost", "--port=6007", "--reload_interval=5"]
+    expected = [f"--logdir={folder}", "--host=localhost", "--reload_interval=30"]
+    expected += ["--port=6007", "--reload_interval=5"]  # the last one counts
     assert calls == [["tensorboard", *expected]]
 
 
@@ -233,6 +234,9 @@ def test_a_moved_collection_is_queued_where_it_lies(moved, tmp_path):
     )
     assert name == ODD_NAMES["collection"]
     assert tensorboard_script == str(folder / "launch_tensorboard.sh")
+    assert options.pop("script") == str(folder / "run_lfadsqueue.py")
+    assert options.pop("argv") == []
+    hints = options.pop("hints")
     assert options == {"gpu_list": None, "one_task_per_gpu": True}
     assert len(specs) == 2
     for number, (spec, run) in enumerate(zip(specs, runs.runs, strict=True), start=1):
@@ -245,11 +249,13 @@ def test_a_moved_collection_is_queued_where_it_lies(moved, tmp_path):
         assert spec["donefile"] == str(run_folder / "lfads.done")
         assert spec["memory_req"] > 0
         assert len(spec) == 5
+        assert hints[spec["name"]].keys() == {"expected_s"}
 
 
 def test_sampling_alone_has_markers_of_its_own(moved, tmp_path):
     folder, runs = moved
     (_, _, specs), options = call_of_queue(folder / "run_lfadsqueue_posteriorMeanOnly.py", tmp_path)
+    del options["script"], options["hints"], options["argv"]
     assert options == {
         "gpu_list": [0, "GPU-1f"],
         "one_task_per_gpu": False,
@@ -263,5 +269,6 @@ def test_sampling_alone_has_markers_of_its_own(moved, tmp_path):
 
 
 def test_the_queue_gets_the_same_tasks_from_the_script_and_from_python(plain, tmp_path):
-    (_, _, specs), _ = call_of_queue(plain.paths.queue_script, tmp_path)
+    (_, _, specs), options = call_of_queue(plain.paths.queue_script, tmp_path)
     assert specs == plain.get_task_specs()
+    assert options["hints"] == plain.get_task_hints()

@@ -220,6 +220,32 @@ def test_memory_grows_with_batch_and_units(lab, small_params):
     assert all(isinstance(memory, int) for memory in (small, wide, plain, sampled))
 
 
+def test_memory_is_what_the_user_says_or_learned_by_shape(lab, small_params):
+    lab.record()
+    runs = lab.runs(small_params(), small_params(c_l2_gen_scale=3.0), small_params(c_gen_dim=300))
+    runs.prepare_for_lfads()
+    given = runs.get_task_specs(gpu_memory_required=1500.2)
+    assert [spec["memory_req"] for spec in given] == [1501] * 3
+    learned = runs.get_task_specs(gpu_memory_required="auto")
+    assert [spec["memory_req"] for spec in learned] == ["auto"] * 3
+    hints = list(runs.get_task_hints(gpu_memory_required="auto").values())
+    assert hints[0]["shape"] == hints[1]["shape"] != hints[2]["shape"]
+    estimates = [spec["memory_req"] for spec in runs.get_task_specs()]
+    assert [hint["memory_estimate"] for hint in hints] == estimates
+
+
+def test_long_trainings_are_expected_to_take_longer(lab, small_params):
+    lab.record()
+    runs = lab.runs(
+        small_params(c_learning_rate_stop=1e-3),
+        small_params(c_learning_rate_stop=1e-8),
+        small_params(c_learning_rate_stop=1e-8, c_gen_dim=2000, c_keep_prob=0.9),
+    )
+    runs.prepare_for_lfads()
+    short, long, wide = [hint["expected_s"] for hint in runs.get_task_hints().values()]
+    assert 0 < short < long < wide
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 

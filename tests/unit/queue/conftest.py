@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ...nvml_standin.standin import StandInGpus, build_driver
 
 QUEUE_PROGRAM = """
 import json, sys
@@ -45,7 +48,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def spec_of(root: Path, name: str, command: str, memory_req: float = 1) -> dict[str, Any]:
+def spec_of(root: Path, name: str, command: str, memory_req: float | str = 1) -> dict[str, Any]:
     """Make a run directory, and a task in it."""
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,37 @@ def is_done(spec: dict[str, Any]) -> bool:
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     # The same on a machine with GPUs; tests of devices bring their own.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the stand-in driver, once."""
+    try:
+        return build_driver(tmp_path_factory.mktemp("nvml"))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def gpus(
+    _no_gpu: None,
+    nvml_library: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[StandInGpus]:
+    """Give this process, and those it starts, the GPUs that the test puts into it."""
+    import pynvml
+
+    machine = StandInGpus(tmp_path_factory.mktemp("gpus") / "gpus.txt", nvml_library)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name, value in machine.environment().items():
+        monkeypatch.setenv(name, value)
+    # This process may have another driver loaded already, under the same name.
+    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(nvml_library)))
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    # In a container only a process with a GPU open is believed to use one; this one may pretend to.
+    with machine.device_node.open("rb"):
+        yield machine
 
 
 class QueueProcess:

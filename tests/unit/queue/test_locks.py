@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from lfadsq.queue.locks import Journal, RunLock, read_journal
 
 HOLDER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from lfadsq.queue.locks import RunLock
 lock = RunLock.try_acquire(Path(sys.argv[1]))
@@ -75,15 +77,18 @@ def test_the_journal_joins_what_queue_and_supervisor_wrote(tmp_path: Path) -> No
     path = tmp_path / "lfads.lock"
     lock = RunLock.try_acquire(path)
     assert lock is not None
-    lock.begin({"number": 3}, Path("/r/lfads.done"))
+    begun = Journal({"number": 3}, "t", "/r/lfads.done", "/r/lfads.out", "token")
+    lock.begin(begun)
     subprocess.run(
         ["sh", "-c", "echo pid 12 >&0; echo exit 7 >&0"], stdin=lock.descriptor, check=True
     )
-    assert read_journal(path) == Journal({"number": 3}, "/r/lfads.done", 12, 7)
-    lock.begin({"number": 4}, Path("/r/lfads.done"))
-    assert lock.journal() == Journal({"number": 4}, "/r/lfads.done", None, None)
+    assert read_journal(path) == replace(begun, pid=12, exit_status=7)
+    lock.begin(replace(begun, attempt={"number": 4}))
+    assert lock.journal() == replace(begun, attempt={"number": 4})
+    subprocess.run(["sh", "-c", "echo exit 0 signalled >&0"], stdin=lock.descriptor, check=True)
+    assert (lock.journal().exit_status, lock.journal().was_signalled) == (0, True)
     lock.clear()
-    assert lock.journal() == Journal({}, "", None, None)
+    assert lock.journal() == Journal()
     lock.release()
 
 
@@ -100,7 +105,7 @@ def test_a_damaged_journal_tells_nothing_wrong(tmp_path: Path, text: str) -> Non
 
 
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
-    assert read_journal(tmp_path / "none") == Journal({}, "", None, None)
+    assert read_journal(tmp_path / "none") == Journal()
 
 
 def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:

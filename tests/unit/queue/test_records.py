@@ -58,7 +58,7 @@ def test_anybody_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     Record("a", (ATTEMPT,)).write(path)
     data = json.loads(path.read_text())
-    assert data["schema_version"] == SCHEMA_VERSION == 1
+    assert data["schema_version"] == SCHEMA_VERSION == 2
     assert data["attempts"][0]["state"] == "running"
     assert data["attempts"][0]["command"] == "true"
 
@@ -100,7 +100,7 @@ def test_a_damaged_one_is_moved_aside(tmp_path: Path, text: str) -> None:
 
 def test_one_of_a_newer_version_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    path.write_text('{"schema_version": 2, "jobs": []}')
+    path.write_text('{"schema_version": 99, "jobs": []}')
     with pytest.raises(QueueError, match="newer lfadsq"):
         Record.read(path, "a")
     assert path.exists()

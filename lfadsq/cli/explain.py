@@ -1,0 +1,43 @@
+"""``lfadsq explain``: everything about one run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from lfadsq.cli.targets import collection_option, json_option, printable, target_of
+from lfadsq.errors import RunNotFoundError
+
+__all__ = ["explain"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run")
+@collection_option
+@json_option
+def explain(run: str, collection: Path | None, as_json: bool) -> None:
+    """Tell everything about one run: why it waits or failed, what was tried, what to do.
+
+    RUN is the name of its task, the path of its run directory, or a part of one name. It needs no
+    queue: records, logs and markers in the run directory tell.
+
+    \b
+    Examples:
+      lfadsq explain run003
+      lfadsq explain ~/runs/my_collection/param_Yw0JcR/single_dataset001
+      lfadsq explain run003 -C ~/runs/my_collection --json
+    """
+    from lfadsq.queue.explain import explain as explain_task
+    from lfadsq.queue.explain import explanation_text
+
+    overview, tasks = target_of(collection, [run]).find([run])
+    if len(tasks) > 1:
+        names = ", ".join(task.name for task in tasks[:8])
+        raise RunNotFoundError(f"{run!r} fits {len(tasks)} runs: {names}", "name one of them")
+    explanation = explain_task(tasks[0].name, overview)
+    if as_json:
+        click.echo(json.dumps(explanation.to_dict(), indent=2))
+    else:
+        click.echo(printable(explanation_text(explanation)))

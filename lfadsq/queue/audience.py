@@ -1,0 +1,62 @@
+"""Everyone who is told of what a queue does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lfadsq.queue.events import Noted, Reporter
+from lfadsq.queue.options import QueueOptions
+from lfadsq.queue.reporters import Reporters
+
+__all__ = ["audience"]
+
+
+def audience(
+    options: QueueOptions,
+    given: Reporter | None,
+    log: Path | None,
+    note: Callable[[Noted], None],
+) -> Reporter:
+    """Gather whoever is to be told.
+
+    Parameters
+    ----------
+    options : QueueOptions
+        What asks for notices and tmux.
+    given : Reporter or None
+        In place of the console.
+    log : Path or None
+        File to which everything is added as plain lines, so that it outlives the terminal.
+    note : callable
+        Takes what is to be told about the telling, from any thread.
+
+    Raises
+    ------
+    ConfigError
+        If tmux is asked for and missing, or a webhook cannot be used.
+    """
+    # Not on import of lfadsq.queue, which has to be quick.
+    reporters: list[Reporter] = []
+    if options.tmux:
+        from lfadsq.queue.tmux import TmuxReporter
+
+        reporters.append(TmuxReporter(note))
+    if options.notify_command is not None or options.notify_webhook is not None:
+        from lfadsq.queue.notices import NoticeReporter
+
+        reporters.append(
+            NoticeReporter(
+                options.notify_command, options.notify_webhook, options.notify_on, note=note
+            )
+        )
+    if log is not None:
+        from lfadsq.queue.log_report import LogReporter
+
+        reporters.append(LogReporter(log))
+    if given is None:
+        from lfadsq.queue.report import ConsoleReporter
+
+        given = ConsoleReporter()
+    # The console last: what the others have to say at their end, it can still show.
+    return Reporters(*reporters, given)

@@ -1,0 +1,219 @@
+"""The books of a queue as seen from its events, and a line of text for each of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lfadsq.queue.events import (
+    Event,
+    Noted,
+    QueueStarted,
+    StopRequested,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+    TaskHeld,
+    TaskInterrupted,
+    TaskLeft,
+    TaskRetried,
+    TasksAdded,
+    TaskStarted,
+)
+from lfadsq.queue.failures import last_lines, log_tail
+from lfadsq.queue.texts import duration_text, failure_text, retry_text
+
+__all__ = ["Board", "Line", "RunningTask"]
+
+_TAIL_BYTES = 4096
+
+
+class Line(NamedTuple):
+    """What there is to say of an event; may be several lines, or empty.
+
+    Attributes
+    ----------
+    text : str
+    style : str
+        In the words of rich.
+    """
+
+    text: str
+    style: str = ""
+
+
+@dataclass
+class RunningTask:
+    """A task that runs.
+
+    Attributes
+    ----------
+    event : TaskStarted
+    since_s : float
+        When it was told of, on the monotonic clock [s].
+    """
+
+    event: TaskStarted
+    since_s: float
+
+    @property
+    def name(self) -> str:
+        """Of the task."""
+        return self.event.task.name
+
+    def last_line(self) -> str:
+        """Read what it printed last."""
+        attempt, log = self.event.attempt, self.event.task.outfile
+        tail = log_tail(log, since=attempt.log_offset, max_bytes=_TAIL_BYTES)
+        return "".join(last_lines(tail, 1))
+
+
+class Board:
+    """Keeps count of what runs and what is done; not safe for several threads.
+
+    Attributes
+    ----------
+    running : dict of str to RunningTask
+        By name, in the order they started.
+    donefiles : dict of str to Path
+        Done-markers of the tasks that finished, by name.
+    num_to_do, num_finished, num_failed, num_cancelled, num_left : int
+    """
+
+    def __init__(self) -> None:
+        self.running: dict[str, RunningTask] = {}
+        self.donefiles: dict[str, Path] = {}
+        self.num_to_do = 0
+        self.num_finished = 0
+        self.num_failed = 0
+        self.num_cancelled = 0
+        self.num_left = 0
+
+    def take(self, event: Event) -> Line:
+        """Keep the books, and give what there is to say."""
+        handler = _HANDLERS.get(type(event))
+        return handler(self, event) if handler else Line("")
+
+    def counts_text(self) -> str:
+        """Say how many tasks are in which state."""
+        counts = {
+            "failed": self.num_failed,
+            "cancelled": self.num_cancelled,
+            "left": self.num_left,
+            "running": len(self.running),
+        }
+        waiting = max(0, self.num_to_do - self.num_finished - sum(counts.values()))
+        shown = [
+            f"{count} {word}" for word, count in counts.items() if count or word in _ALWAYS_SHOWN
+        ]
+        finished = f"{self.num_finished} of {self.num_to_do} finished"
+        return ", ".join([finished, *shown, f"{waiting} waiting"])
+
+    def _on_queue_started(self, event: QueueStarted) -> Line:
+        self.num_to_do = event.num_tasks - event.num_skipped
+        lines = [f"queue {event.queue_name}: {event.num_tasks} tasks"]
+        if event.num_skipped:
+            lines[0] += f", {event.num_skipped} of them done already"
+        if self.num_to_do == 0:
+            return Line(lines[0] + "; nothing to do", "bold")
+        if event.reason:
+            lines.append(f"  {event.reason}: training on the processors")
+        lines.append(f"  up to {event.max_tasks} at a time on {', '.join(event.device_names)}")
+        return Line("\n".join(lines), "bold")
+
+    def _on_tasks_added(self, event: TasksAdded) -> Line:
+        self.num_to_do += len(event.tasks) - event.num_done
+        text = f"added        {len(event.tasks)} tasks"
+        if event.num_done:
+            text += f", {event.num_done} of them done already"
+        return Line(text, "bold")
+
+    def _on_task_started(self, event: TaskStarted) -> Line:
+        self.running[event.task.name] = RunningTask(event, time.monotonic())
+        number = event.attempt.number
+        again = f" (attempt {number})" if number > 1 else ""
+        return Line(f"started      {event.task.name} on {event.attempt.device_name}{again}")
+
+    def _on_task_finished(self, event: TaskFinished) -> Line:
+        self.num_finished += 1
+        self.donefiles[event.task.name] = event.task.donefile
+        took = self._took(event.task.name)
+        by_whom = " by another queue" if event.attempt is None else took
+        return Line(f"finished     {event.task.name}{by_whom}", "green")
+
+    def _on_task_failed(self, event: TaskFailed) -> Line:
+        self.num_failed += 1
+        return Line(failure_text(event.failure, self._took(event.task.name)), "red")
+
+    def _on_task_retried(self, event: TaskRetried) -> Line:
+        took = self._took(event.task.name)
+        return Line(retry_text(event.failure, event.how, took), "yellow")
+
+    def _on_task_interrupted(self, event: TaskInterrupted) -> Line:
+        later = ", and goes on later" if event.will_go_on else ""
+        name = event.task.name
+        return Line(f"interrupted  {name}{self._took(name)}{later}", "yellow")
+
+    def _on_task_cancelled(self, event: TaskCancelled) -> Line:
+        self.num_cancelled += 1
+        return Line(f"cancelled    {event.task.name}{self._took(event.task.name)}", "yellow")
+
+    def _on_task_left(self, event: TaskLeft) -> Line:
+        self.num_left += 1
+        self._took(event.task.name)
+        who = f" (process {event.attempt.pid})" if event.attempt.pid else ""
+        return Line(
+            f"left running {event.task.name} on {event.attempt.device_name}{who}\n"
+            f"  log:             {event.task.outfile}",
+            "yellow",
+        )
+
+    def _on_task_held(self, event: TaskHeld) -> Line:
+        who = f"process {event.pid}" if event.pid else "another process"
+        host = f" on {event.host}" if event.host else ""
+        return Line(
+            f"elsewhere    {event.task.name} is being run by {who}{host} already: waiting for it",
+            "yellow",
+        )
+
+    def _on_stop_requested(self, event: StopRequested) -> Line:
+        if event.leaves:
+            text = f"leaving {event.num_running} running tasks to go on by themselves"
+            return Line(f"{event.signal}: {text}; the next queue takes them up", "bold yellow")
+        if event.grace_s == 0:
+            return Line(f"{event.signal} again: killing {event.num_running} tasks", "bold yellow")
+        return Line(
+            f"{event.signal}: ending {event.num_running} running tasks, for {event.grace_s:g} s"
+            " at most (once more to kill them now)",
+            "bold yellow",
+        )
+
+    def _on_noted(self, event: Noted) -> Line:
+        if event.is_warning:
+            return Line(f"warning: {event.text}", "yellow")
+        return Line(event.text)
+
+    def _took(self, name: str) -> str:
+        running = self.running.pop(name, None)
+        return f" after {duration_text(time.monotonic() - running.since_s)}" if running else ""
+
+
+_ALWAYS_SHOWN = ("failed", "running")
+
+_HANDLERS: dict[type, Callable[[Board, Any], Line]] = {
+    QueueStarted: Board._on_queue_started,
+    TasksAdded: Board._on_tasks_added,
+    TaskStarted: Board._on_task_started,
+    TaskFinished: Board._on_task_finished,
+    TaskFailed: Board._on_task_failed,
+    TaskRetried: Board._on_task_retried,
+    TaskInterrupted: Board._on_task_interrupted,
+    TaskCancelled: Board._on_task_cancelled,
+    TaskLeft: Board._on_task_left,
+    TaskHeld: Board._on_task_held,
+    StopRequested: Board._on_stop_requested,
+    Noted: Board._on_noted,
+}

@@ -1,0 +1,80 @@
+"""Signals to a queue, and the question of what Ctrl-C means."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+__all__ = ["Answer", "Interrupts"]
+
+_QUESTION = (
+    "Ctrl-C: [e]nd the running tasks with a checkpoint, [l]eave them running for the next queue,"
+    " or [c]ontinue? (Ctrl-C again ends them) "
+)
+
+
+class Answer(str, enum.Enum):
+    """What to do about running tasks when a queue is interrupted."""
+
+    END = "e"
+    LEAVE = "l"
+    CONTINUE = "c"
+
+
+class Interrupts:
+    """Turns SIGINT, SIGTERM and SIGHUP into messages while a ``with`` block lasts.
+
+    Outside the main thread, where Python delivers no signals, it does nothing.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes signals, and answers to `ask`, from any thread.
+    """
+
+    def __init__(self, tell: Callable[[signal.Signals | Answer], None]) -> None:
+        self._tell = tell
+        self._old: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                # Whoever ignores a signal (nohup, a shell's background job) means it.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._old[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._tell(signal.Signals(number))
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person sits at both ends of our terminal."""
+        try:
+            return sys.stdin.isatty() and sys.stderr.isatty()
+        except (AttributeError, ValueError):
+            return False  # no such stream, or closed
+
+    def ask(self) -> None:
+        """Ask what to do; the answer comes as a message, while the queue goes on."""
+        threading.Thread(target=self._ask, name="question", daemon=True).start()
+
+    def _ask(self) -> None:
+        answer = None
+        while answer is None:
+            sys.stderr.write(_QUESTION)
+            sys.stderr.flush()
+            line = sys.stdin.readline()
+            with contextlib.suppress(ValueError):
+                # No line at all: the terminal went away, and nobody will answer.
+                answer = Answer(line.strip().lower()[:1]) if line else Answer.CONTINUE
+        self._tell(answer)

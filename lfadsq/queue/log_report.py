@@ -1,0 +1,57 @@
+"""A log of what queues do, which outlives the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from lfadsq.queue.board import Board
+from lfadsq.queue.events import Event, QueueEnded
+from lfadsq.queue.records import iso_time
+from lfadsq.queue.summary import summary_text
+
+__all__ = ["LogReporter"]
+
+_logger = logging.getLogger(__name__)
+
+
+class LogReporter:
+    """Adds a line for everything that happens to a file, each with its time.
+
+    Parameters
+    ----------
+    path : Path
+        Made if missing, for the owner alone; several queues may write to one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._board = Board()
+        self._has_complained = False
+
+    def report(self, event: Event) -> None:
+        """Add the lines of an event."""
+        text = self._board.take(event).text
+        if isinstance(event, QueueEnded):
+            text = summary_text(event.summary)
+        if not text:
+            return
+        lines = text.splitlines()
+        text = f"{iso_time(time.time())} {lines[0]}\n" + "".join(f"  {li}\n" for li in lines[1:])
+        try:
+            # One write in append mode: lines of two queues do not mix.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                os.write(descriptor, text.encode("utf-8", "backslashreplace"))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if not self._has_complained:
+                _logger.warning("%s cannot be written: %s", self._path, error.strerror)
+            self._has_complained = True
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""

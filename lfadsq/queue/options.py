@@ -1,0 +1,92 @@
+"""What a queue is asked to do, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lfadsq.errors import ConfigError
+from lfadsq.queue.machine import num_usable_cpus
+
+__all__ = ["GRACE_S", "QueueOptions"]
+
+GRACE_S = 20.0
+"""How long tasks may take to end by themselves when they are asked to [s]."""
+
+
+@dataclass(frozen=True)
+class QueueOptions:
+    """Options of a queue; see `lfadsq.queue.run_lfads_queue`.
+
+    Raises
+    ------
+    ConfigError
+        If anything is wrong: every violation is named.
+    """
+
+    queue_name: str
+    tensorboard_script: str | Path | None = None
+    gpu_list: Sequence[int | str] | None = None
+    one_task_per_gpu: bool = True
+    max_tasks_simultaneously: int | None = None
+    ignore_donefile: bool = False
+    max_tasks_per_gpu: int | None = None
+    detach: bool | None = None
+    tmux: bool = False
+    notify_command: str | None = None
+    notify_webhook: str | None = None
+    notify_on: Collection[str] = ("failed", "done")
+    collection: str | Path | None = None
+    script: str | Path | None = None
+    grace_s: float = GRACE_S
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not isinstance(self.queue_name, str):
+            problems.append(f"queue_name is {self.queue_name!r}; give text")
+        for key in ("one_task_per_gpu", "ignore_donefile", "tmux"):
+            if getattr(self, key) not in (True, False):
+                problems.append(f"{key} is {getattr(self, key)!r}; give True or False")
+        if self.detach not in (True, False, None):
+            problems.append(f"detach is {self.detach!r}; give True, False or None")
+        for key in ("max_tasks_simultaneously", "max_tasks_per_gpu"):
+            problems += _count_problems(key, getattr(self, key))
+        if isinstance(self.grace_s, bool) or not _is_amount(self.grace_s):
+            problems.append(f"grace_s is {self.grace_s!r}; give a number of seconds, 0 or more")
+        for key in ("tensorboard_script", "collection", "script"):
+            value = getattr(self, key)
+            if value is not None and not isinstance(value, (str, Path)):
+                problems.append(f"{key} is {value!r}; give a path")
+        for key in ("notify_command", "notify_webhook"):
+            value = getattr(self, key)
+            if value is not None and not (isinstance(value, str) and value.strip()):
+                problems.append(f"{key} is {value!r}; give text")
+        if self.one_task_per_gpu and (self.max_tasks_per_gpu or 1) > 1:
+            problems.append(
+                f"max_tasks_per_gpu is {self.max_tasks_per_gpu}, but one_task_per_gpu is true; set"
+                " one_task_per_gpu to False"
+            )
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    @property
+    def max_tasks(self) -> int:
+        """How many tasks may run at once in all."""
+        return self.max_tasks_simultaneously or max(1, num_usable_cpus() - 1)
+
+    @property
+    def max_tasks_on_gpu(self) -> int:
+        """How many tasks may share a GPU."""
+        return 1 if self.one_task_per_gpu else self.max_tasks_per_gpu or self.max_tasks
+
+
+def _count_problems(key: str, value: Any) -> list[str]:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return []
+    return [f"{key} is {value!r}; give a number of 1 or more"]
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, (int, float)) and value >= 0

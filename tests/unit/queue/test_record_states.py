@@ -1,0 +1,253 @@
+"""Whatever happens to a run, in any order: its history is legal, and success is not repeated.
+
+Real queues on real files, forked from one process (`crashing`), with commands that take some ms.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from .crashing import processes_of
+
+PROGRAM = Path(__file__).with_name("crashing.py")
+
+COMMAND = (
+    "exec 8>>{notes}/alone; flock -n 8 || echo two >> {notes}/overlaps;"
+    " echo start >> {notes}/starts; case $(cat {notes}/mode) in"
+    " good) sleep 0.02; exit 0;; bad) exit 3;;"
+    ' nan) echo "the cost became NaN"; exit 1;; esac'
+)
+SPEC = {
+    "name": "train",
+    "command": COMMAND,
+    "memory_req": 1,
+    "outfile": "{run}/lfads.out",
+    "donefile": "{run}/lfads.done",
+}
+
+
+class Server:
+    """Starts queues quickly: a process that has loaded the libraries and forks."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self._process = subprocess.Popen(
+            [sys.executable, PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Dask's folder of a queue that is killed stays behind.
+            env={**os.environ, "TMPDIR": str(scratch)},
+        )
+
+    def run(self, **asked: Any) -> list[int]:
+        """Run queues to their end; give their statuses, negative for a signal."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return list(json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("states"))
+    yield server
+    server.close()
+
+
+class RunHistory(RuleBasedStateMachine):
+    """One run directory, and all that may happen to it."""
+
+    server: Server
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir=self.server.scratch))
+        self.run, self.notes = self.folder / "run", self.folder / "notes"
+        self.run.mkdir()
+        self.notes.mkdir()
+        self.marker = self.run / "lfads.done"
+        self.record = self.run / "lfads.record.json"
+        self.seen: list[dict[str, Any]] = []
+        self.num_forgotten = 0
+        self.is_made_by_hand = False
+        self.is_undisturbed = True
+        self.set_mode("good")
+
+    def teardown(self) -> None:
+        """Let one queue run undisturbed, then look at everything once more."""
+        self.set_mode("good")
+        last = self.seen[-1] if self.seen else None
+        refuses = last is not None and last["cause"] == "not a number"
+        (status,) = self.queues(num_queues=1, step=0, victims="queue")
+        if not refuses:
+            assert status == 0, status
+            assert self.marker.exists()
+        self.history_is_legal()
+        left = processes_of(str(self.folder))
+        assert not left, left
+        if not self.is_made_by_hand:  # then no queue has looked at this run since
+            assert [path.name for path in self.run.iterdir() if path.suffix == ".tmp"] == []
+        shutil.rmtree(self.folder)
+
+    def queues(self, **asked: Any) -> list[int]:
+        asked = {"waits": False, "options": {}, **asked}
+        self.is_undisturbed = asked["step"] == 0
+        return self.server.run(folder=str(self.folder), specs=[SPEC], **asked)
+
+    def num_starts(self) -> int:
+        path = self.notes / "starts"
+        return len(path.read_text().split()) if path.exists() else 0
+
+    def attempts(self) -> list[dict[str, Any]]:
+        if not self.record.exists():
+            return []
+        return list(json.loads(self.record.read_text())["attempts"])
+
+    def knows_success(self) -> bool:
+        """Tell whether anything on the disk says that the newest attempt has succeeded."""
+        lock = self.run / "lfads.lock"
+        return self.marker.exists() or (lock.exists() and "\nexit 0\n" in lock.read_text())
+
+    def set_mode(self, mode: str) -> None:
+        """Choose what the command does next: ends well, fails, or meets NaN."""
+        (self.notes / "mode").write_text(mode)
+
+    @rule(
+        mode=st.sampled_from(["good", "good", "good", "bad", "nan"]),
+        num_queues=st.sampled_from([1, 1, 2]),
+        step=st.just(0) | st.integers(8, 34) | st.integers(8, 34),
+        victims=st.sampled_from(["queue", "queue", "all", "supervisor", "queue+supervisor"]),
+        waits=st.booleans(),
+    )
+    def run_queues(self, mode: str, num_queues: int, step: int, victims: str, waits: bool) -> None:
+        self.set_mode(mode)
+        was_done = self.knows_success()
+        before = self.num_starts()
+        statuses = self.queues(num_queues=num_queues, step=step, victims=victims, waits=waits)
+        assert all(status in (0, 1, -9) for status in statuses), statuses
+        if was_done:
+            assert self.num_starts() == before, "run again after it had succeeded"
+
+    @precondition(lambda self: self.marker.exists())
+    @rule()
+    def run_again_what_is_done(self) -> None:
+        before = self.num_starts()
+        self.queues(num_queues=1, step=0, victims="queue", options={"ignore_donefile": True})
+        assert self.num_starts() == before + 1
+        self.is_made_by_hand = False
+
+    @precondition(lambda self: self.marker.exists() and not processes_of(str(self.folder)))
+    @rule()
+    def remove_marker(self) -> None:
+        before = self.num_starts()
+        self.marker.unlink()
+        self.is_made_by_hand = False
+        self.set_mode("good")
+        last = self.seen[-1] if self.seen else None
+        if last is not None and last["outcome"] == "succeeded":
+            # That is how a person asks for it once more.
+            self.queues(num_queues=1, step=0, victims="queue")
+            assert self.num_starts() == before + 1
+
+    @precondition(lambda self: self.seen and not self.marker.exists())
+    @rule()
+    def make_marker(self) -> None:
+        self.wait_until_quiet()
+        self.marker.touch()
+        self.is_made_by_hand = True
+
+    @precondition(lambda self: self.record.exists())
+    @rule()
+    def damage_record(self) -> None:
+        self.wait_until_quiet()
+        if not self.knows_success():
+            self.record.write_text('{"schema_version": 1, "att')
+            self.queues(num_queues=1, step=0, victims="queue")
+            self.num_forgotten += len(self.seen)
+            self.seen = []
+            assert (self.run / "lfads.record.json.damaged").exists()
+
+    def wait_until_quiet(self) -> None:
+        end_s = time.monotonic() + 10
+        while processes_of(str(self.folder)):
+            assert time.monotonic() < end_s, processes_of(str(self.folder))
+            time.sleep(0.002)
+
+    @invariant()
+    def history_is_legal(self) -> None:
+        assert not (self.notes / "overlaps").exists(), "two commands at once"
+        now = self.attempts()
+        numbers = [attempt["number"] for attempt in now]
+        assert numbers == list(range(numbers[0], numbers[0] + len(now))) if now else True
+        assert len(now) >= len(self.seen)
+        for old, new in zip(self.seen, now, strict=False):
+            assert new == old or old["state"] == "running", (old, new)
+            assert (new["number"], new["started_at"]) == (old["number"], old["started_at"])
+        for attempt in now[:-1]:
+            assert attempt["state"] == "ended", attempt
+        for attempt in now:
+            assert (attempt["state"] == "ended") == (attempt["outcome"] is not None), attempt
+            assert (attempt["cause"] is None) == (attempt["outcome"] in (None, "succeeded"))
+        if self.marker.exists() and not self.is_made_by_hand:
+            # The marker comes first: the next queue mends a record that was never written.
+            legal = ["succeeded"] if self.is_undisturbed else ["succeeded", None]
+            assert now, "a marker without a record"
+            assert now[-1]["outcome"] in legal, now
+        self.seen = now
+
+    @invariant()
+    def every_start_is_known(self) -> None:
+        lock = self.run / "lfads.lock"
+        in_journal = int(lock.exists() and bool(lock.read_text()))
+        assert self.num_starts() <= len(self.attempts()) + self.num_forgotten + in_journal
+
+
+def check(server: Server, max_examples: int, num_steps: int) -> None:
+    class Bound(RunHistory):
+        pass
+
+    Bound.server = server
+    run_state_machine_as_test(
+        Bound,
+        settings=settings(
+            max_examples=max_examples,
+            stateful_step_count=num_steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_a_run_has_a_legal_history_whatever_happens(server: Server) -> None:
+    check(server, max_examples=15, num_steps=6)
+
+
+@pytest.mark.slow
+def test_many_runs_have_a_legal_history(server: Server) -> None:
+    check(server, max_examples=150, num_steps=15)
