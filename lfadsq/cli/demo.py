@@ -86,6 +86,8 @@ def demo(root: Path, max_tasks_simultaneously: int | None, as_json: bool) -> Non
         None,
         collection.get_task_specs(),
         max_tasks_simultaneously=max_tasks_simultaneously or num_usable_cpus(),
+        hints=collection.get_task_hints(),
+        collection=collection.path,
         reporter=ConsoleReporter(console, heartbeat_s=HEARTBEAT_S),
     )
     if summary.exit_status:

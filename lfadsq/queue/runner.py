@@ -60,6 +60,7 @@ __all__ = ["Runner"]
 _OUTSIDE_POLL_S = 0.5
 _LEFT_POLL_S = 0.1
 _SAMPLE_S = 2.0
+_SHOW_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class Runner:
         self._wishes = Wishes()
         self._has_ended = False
         self._must_show = False
+        self._has_changed = True
+        self._shown_s = 0.0
         self._was_signalled = False
         self._is_asking = False
         self._is_stopping = False
@@ -213,7 +216,7 @@ class Runner:
             if not self._is_stopping:
                 self._take_wishes(self._lookout.new_wishes())
                 if self._ledger.wake(time.monotonic()):
-                    self._has_news = True
+                    self._note_news()
                 self._place()
                 if self._is_over():
                     break
@@ -299,6 +302,7 @@ class Runner:
             self._next_outside_s = time.monotonic() + _OUTSIDE_POLL_S
 
     def _take(self, message: _Message) -> None:
+        self._has_changed = True
         if isinstance(message, signal.Signals):
             self._on_signal(message)
         elif isinstance(message, Answer):
@@ -308,7 +312,7 @@ class Runner:
         elif isinstance(message, _Added):
             self._add(message.tasks)
         elif isinstance(message, _Ended):
-            self._has_news = True
+            self._note_news()
             self._usage.ended(message.order.task.name, time.monotonic())
             self._report_all(self._ledger.ended(message.order.task.name, message.result))
         else:
@@ -320,12 +324,15 @@ class Runner:
                 self._usage.started(message.task.name, attempt.device, is_gpu, now_s)
             self._report(message)
 
+    def _note_news(self) -> None:
+        self._has_news = self._has_changed = True
+
     def _report_all(self, events: Iterable[Event]) -> None:
         for event in events:
             self._report(event)
 
     def _add(self, tasks: Sequence[Task]) -> None:
-        self._has_news = True
+        self._note_news()
         self._report_all(self._ledger.add(tasks))
         self._probe()
 
@@ -383,7 +390,7 @@ class Runner:
                     self._locate(entry, journal)
                 continue
             result = settle(entry.task, watched=entry.is_watched, told_to_end=entry.end_cause)
-            self._has_news = True
+            self._note_news()
             self._report_all(self._ledger.ended(entry.task.name, result))
         ours = any(entry.left_group is not None for entry in self._ledger.elsewhere())
         self._next_elsewhere_s = time.monotonic() + (_LEFT_POLL_S if ours else _OUTSIDE_POLL_S)
@@ -404,7 +411,7 @@ class Runner:
     def _take_wishes(self, wishes: Wishes | None) -> None:
         if wishes is None:
             return
-        self._has_news = True
+        self._note_news()
         if wishes.added != self._wishes.added:
             self._add(tasks_from_specs(wishes.added))
         was_paused, self._wishes = self._wishes.is_paused, wishes
@@ -485,8 +492,12 @@ class Runner:
                 self._control.edit(lambda wishes: wishes.without_stops([self._id]))
 
     def _publish(self, *, at_once: bool = False) -> None:
-        if self._presence is None or not (at_once or self._presence.is_due):
+        now_s = time.monotonic()
+        has_news = self._has_changed or now_s >= self._shown_s + _SHOW_S
+        if self._presence is None or not (at_once or (has_news and self._presence.is_due)):
             return
+        self._has_changed = False
+        self._shown_s = now_s
         if self._is_stopping:
             state = QueueState.STOPPING
         else:
