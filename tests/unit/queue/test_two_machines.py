@@ -91,13 +91,14 @@ def test_queues_started_together_share_the_runs_and_train_none_twice(
     tmp_path: Path, machines: tuple[Machine, Machine]
 ) -> None:
     specs = specs_in(tmp_path, 24)
-    (tmp_path / "go").touch()
     queues = [machine.start(specs, max_tasks_simultaneously=2) for machine in machines]
+    names = {os.uname().nodename, "node77"}
+    wait_until(lambda: {host for spec in specs for host in starts_of(spec)} == names, "both")
+    (tmp_path / "go").touch()
     assert [queue.wait(60) for queue in queues] == [0, 0]
     assert all(is_done(spec) for spec in specs)
     hosts = [starts_of(spec) for spec in specs]
     assert [len(host) for host in hosts] == [1] * len(specs)
-    assert {host for (host,) in hosts} == {os.uname().nodename, "node77"}
     assert [a["host"] for spec in specs for a in attempts_of(spec)] == [h for (h,) in hosts]
 
 
