@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from lfadsq.queue.entries import Entry
 from lfadsq.queue.events import Event, Noted
-from lfadsq.queue.ledger import Entry, Ledger
+from lfadsq.queue.ledger import Ledger
 from lfadsq.queue.records import Cause
 from lfadsq.queue.status import TaskState
 from lfadsq.queue.transport import DaskTransport

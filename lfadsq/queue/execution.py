@@ -11,44 +11,38 @@ journal (before the start), record (running), done-marker, record (ended), unloc
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal, Protocol
 
 from lfadsq.errors import LfadsqError, StorageError
-from lfadsq.files import make_folder, remove_asides, storage_errors, write_text
-from lfadsq.queue.commands import Invocation, digest_of, invocation_of, missing_script
-from lfadsq.queue.failures import Ending, cause_of, ending_of_status, log_tail
+from lfadsq.files import make_folder, storage_errors
+from lfadsq.queue.books import close_books, end_survivors, task_of, write_ending
+from lfadsq.queue.commands import Invocation, digest_of, invocation_of
+from lfadsq.queue.environments import child_environment
+from lfadsq.queue.failures import Ending
 from lfadsq.queue.locks import Journal, RunLock, read_journal
 from lfadsq.queue.processes import (
     JOURNAL_DESCRIPTOR,
     TOKEN_VARIABLE,
     GroupEnd,
     ProcessGroup,
-    signal_tokens,
 )
-from lfadsq.queue.records import Attempt, AttemptState, Cause, Outcome, Record, iso_time
+from lfadsq.queue.records import Attempt, Cause, Outcome, Record, iso_time
 from lfadsq.queue.retries import refusal
 from lfadsq.queue.tasks import Task
+from lfadsq.queue.verdicts import end_as, end_as_told, judge
 
 __all__ = [
     "SUPERVISOR",
     "Order",
     "Overseer",
     "Result",
-    "child_environment",
     "run_attempt",
     "settle",
-    "thread_counts",
 ]
 
 # Standard input is the lock's journal: moved to descriptor 9, it is inherited by the command, and
@@ -60,10 +54,6 @@ SUPERVISOR = (
     f'echo "pid $$" >&{JOURNAL_DESCRIPTOR}; ( "$@" ); s=$?; '
     f'echo "exit $s$k" >&{JOURNAL_DESCRIPTOR}; exit $s'
 )
-
-
-_SURVIVOR_S = 20.0
-_SURVIVOR_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -158,34 +148,6 @@ class Overseer(Protocol):
         """Give the most device memory that a running task was seen to take [MB]."""
 
 
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Build the environment of a task from our own.
-
-    The programs of the environment that runs the queue come first on ``PATH``, so that
-    ``venv/bin/python run_lfadsqueue.py`` finds its trainer without activating anything.
-    """
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **extra}
-    programs = str(Path(sys.executable).parent)
-    path = environment.get("PATH") or os.defpath
-    environment["PATH"] = path if path.split(":")[0] == programs else f"{programs}:{path}"
-    return environment
-
-
-def thread_counts(num_threads: int) -> dict[str, str]:
-    """Share the processors out: tells a task's libraries how many threads to use.
-
-    What the user has set stays. The operations of LFADS are small: on two cores two of them side by
-    side take 23 ms a step, each of them split in two 33 ms. So TensorFlow may run as many at once
-    as there are threads, and split one over half of them.
-    """
-    counts = {
-        "OMP_NUM_THREADS": num_threads,
-        "TF_NUM_INTEROP_THREADS": num_threads,
-        "TF_NUM_INTRAOP_THREADS": num_threads // 2,
-    }
-    return {name: str(max(1, count)) for name, count in counts.items() if name not in os.environ}
-
-
 def run_attempt(order: Order, overseer: Overseer) -> Result:
     """Run a task once, if it is free and not done.
 
@@ -215,7 +177,7 @@ def run_attempt(order: Order, overseer: Overseer) -> Result:
             lock.release()
     except LfadsqError as error:
         cause = Cause.STORAGE if isinstance(error, StorageError) else Cause.UNKNOWN
-        attempt = _ended(_new_attempt(order, 0, 0), Outcome.FAILED, cause, Ending(None, None))
+        attempt = end_as(_new_attempt(order, 0, 0), Outcome.FAILED, cause, Ending(None, None))
         return Result("ended", attempt, problem=str(error))
 
 
@@ -264,14 +226,14 @@ class _Nobody:
 def _attempt_locked(order: Order, lock: RunLock, overseer: Overseer) -> Result:
     task = order.task
     journal = lock.journal()
-    _end_survivors(journal)
+    end_survivors(journal)
     is_done = task.donefile.exists() and not order.ignore_donefile
-    predecessor = _task_of(journal)
+    predecessor = task_of(journal)
     if predecessor is not None and predecessor.donefile != task.donefile:
         # Another task of this run: its end would be forgotten with the journal.
-        _close_books(predecessor, lock, journal, None)
+        close_books(predecessor, lock, journal, None)
         journal = Journal()
-    record, abandoned = _close_books(task, lock, journal, order.told_to_end)
+    record, abandoned = close_books(task, lock, journal, order.told_to_end)
     if is_done:
         return Result("finished elsewhere")
     last = record.last
@@ -289,7 +251,7 @@ def _attempt_locked(order: Order, lock: RunLock, overseer: Overseer) -> Result:
     attempt = _new_attempt(order, last.number if last else 0, 0)
     cause = overseer.end_cause(task.name)
     if cause is not None:
-        return Result("ended", _told_to_end(attempt, cause, Ending(None, None)))
+        return Result("ended", end_as_told(attempt, cause, Ending(None, None)))
     invocation = invocation_of(task)
     attempt = replace(attempt, digest=digest_of(invocation))
     if last is not None and not order.ignore_donefile:
@@ -331,10 +293,10 @@ def _run(
         cause = group.end_cause
         if cause is None and lock.journal().was_signalled:
             cause = Cause.KILLED_BY_USER
-        ended = _judge(task, attempt, invocation, end.status, order.on_gpu, cause)
+        ended = judge(task, attempt, invocation, end.status, order.on_gpu, cause)
         record = record.with_attempt(ended)
         try:
-            _write_ending(task, record, ended)
+            write_ending(task, record, ended)
         except StorageError as error:
             if ended.outcome is Outcome.SUCCEEDED and task.donefile.exists():
                 return Result("ended", ended, problem=str(error), peak_rss_mb=end.peak_rss_mb)
@@ -351,130 +313,6 @@ def _peak_mb(order: Order, end: GroupEnd, overseer: Overseer) -> float | None:
     return None if peak_mb is None else round(peak_mb, 1)
 
 
-def _end_survivors(journal: Journal) -> None:
-    """End what is left of an attempt that nobody watches: it would fight with the next.
-
-    Whoever passed the lock's descriptor on to none of its children, and was killed, leaves such.
-    """
-    if not journal.token or journal.attempt.get("host") != socket.gethostname():
-        return
-    already: set[tuple[int, float, signal.Signals]] = set()
-    deadline_s = time.monotonic() + _SURVIVOR_S
-    while True:
-        is_late = time.monotonic() > deadline_s
-        number = signal.SIGKILL if is_late else signal.SIGTERM
-        if not signal_tokens({journal.token: number}, already):
-            return
-        time.sleep(_SURVIVOR_POLL_S)
-
-
-def _task_of(journal: Journal) -> Task | None:
-    if not journal.attempt or not journal.name:
-        return None
-    command = str(journal.attempt.get("command", ""))
-    return Task(journal.name, command, 0.0, Path(journal.outfile), Path(journal.donefile))
-
-
-def _close_books(
-    task: Task, lock: RunLock, journal: Journal, told_to_end: Cause | None
-) -> tuple[Record, Attempt | None]:
-    """Judge and record an attempt that nobody saw end; give the record, and that attempt."""
-    # One listing of the folder: what was written aside by a queue that was killed stays for ever.
-    remove_asides(task.files.record, task.donefile)
-    record = Record.read(task.files.record, task.name)
-    abandoned = _settle(task, record, journal, told_to_end)
-    if abandoned is not None:
-        record = record.with_attempt(abandoned)
-        _write_ending(task, record, abandoned)
-    if journal.attempt:
-        lock.clear()
-    return record, abandoned
-
-
-def _settle(
-    task: Task, record: Record, journal: Journal, told_to_end: Cause | None
-) -> Attempt | None:
-    """Judge an attempt whose queue died before it could; None if there is none."""
-    attempt = record.last if record.last and not record.last.state.is_finished else None
-    exit_status = None
-    if journal.attempt and journal.donefile == str(task.donefile):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            from_journal = Attempt.from_dict(journal.attempt)
-            newest = record.last.number if record.last else 0
-            if attempt is not None and attempt.number == from_journal.number:
-                exit_status = journal.exit_status
-            elif from_journal.number > newest:
-                # The queue died between starting the task and recording it.
-                attempt = replace(from_journal, pid=journal.pid)
-                exit_status = journal.exit_status
-    if attempt is None:
-        return None
-    if exit_status is None:
-        if task.donefile.exists():
-            # The marker is made first: its queue died before the record.
-            return _ended(attempt, Outcome.SUCCEEDED, None, Ending(None, None))
-        if told_to_end is not None:
-            return _told_to_end(attempt, told_to_end, Ending(None, None))
-        return _ended(attempt, Outcome.LOST, Cause.LOST, Ending(None, None))
-    if told_to_end is None and journal.was_signalled:
-        told_to_end = Cause.QUEUE_STOPPED
-    on_gpu = attempt.device != "cpu"
-    return _judge(task, attempt, invocation_of(task), exit_status, on_gpu, told_to_end)
-
-
-def _judge(
-    task: Task,
-    attempt: Attempt,
-    invocation: Invocation,
-    status: int,
-    on_gpu: bool,
-    told_to_end: Cause | None,
-) -> Attempt:
-    ending = ending_of_status(status)
-    if told_to_end is not None:
-        # A trainer that was asked to stop may well end with status 0: it is not done for that.
-        return _told_to_end(attempt, told_to_end, ending)
-    if invocation.success_line is None:
-        succeeded = ending.succeeded
-    else:
-        succeeded = _log_holds(task.outfile, invocation.success_line, attempt.log_offset)
-    if succeeded:
-        return _ended(attempt, Outcome.SUCCEEDED, None, ending)
-    if ending.succeeded:
-        return _ended(attempt, Outcome.FAILED, Cause.NOT_CONVERGED, ending)
-    log = log_tail(task.outfile, since=attempt.log_offset)
-    cause = cause_of(ending, log, on_gpu=on_gpu)
-    if cause is Cause.MISSING_PROGRAM and missing_script(invocation) is not None:
-        cause = Cause.MISSING_SCRIPT
-    return _ended(attempt, Outcome.FAILED, cause, ending)
-
-
-def _told_to_end(attempt: Attempt, cause: Cause, ending: Ending) -> Attempt:
-    outcomes = {Cause.CANCELLED: Outcome.CANCELLED, Cause.KILLED_BY_USER: Outcome.FAILED}
-    return _ended(attempt, outcomes.get(cause, Outcome.INTERRUPTED), cause, ending)
-
-
-def _log_holds(path: Path, text: str, since: int) -> bool:
-    with (
-        storage_errors(path, "read"),
-        contextlib.suppress(FileNotFoundError),
-        path.open("rb") as file,
-    ):
-        size = file.seek(0, os.SEEK_END)
-        file.seek(since if since <= size else 0)
-        needle = text.encode()
-        return any(needle in line for line in file)
-    return False  # somebody removed it, and with it the proof
-
-
-def _write_ending(task: Task, record: Record, attempt: Attempt) -> None:
-    if attempt.outcome is Outcome.SUCCEEDED:
-        # First the marker: without it a loss of power here would train the run again. It is empty
-        # and in the record's folder, so the flush of the folder after the record covers it too.
-        write_text(task.donefile, "", durable=False)
-    record.write(task.files.record)
-
-
 def _new_attempt(order: Order, last_number: int, log_offset: int) -> Attempt:
     return Attempt(
         number=last_number + 1,
@@ -488,18 +326,6 @@ def _new_attempt(order: Order, last_number: int, log_offset: int) -> Attempt:
         memory_mb=order.memory_mb,
         is_alone=order.is_alone,
         shape=order.task.shape,
-    )
-
-
-def _ended(attempt: Attempt, outcome: Outcome, cause: Cause | None, ending: Ending) -> Attempt:
-    return replace(
-        attempt,
-        state=AttemptState.ENDED,
-        ended_at=iso_time(time.time()),
-        outcome=outcome,
-        cause=cause,
-        exit_status=ending.exit_status,
-        signal=ending.signal,
     )
 
 

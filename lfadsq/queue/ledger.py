@@ -10,11 +10,12 @@ import contextlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from lfadsq.errors import LfadsqError
 from lfadsq.queue.devices import CPU, Device
+from lfadsq.queue.entries import Entry, tried_text
 from lfadsq.queue.events import (
     Event,
     Failure,
@@ -36,88 +37,14 @@ from lfadsq.queue.locks import Journal
 from lfadsq.queue.peaks import PeakBook
 from lfadsq.queue.places import Reservation
 from lfadsq.queue.processes import LeftGroup
-from lfadsq.queue.records import Attempt, Cause, Outcome, Record, iso_time
+from lfadsq.queue.records import Attempt, Cause, Outcome, Record
 from lfadsq.queue.retries import STOPS_QUEUE, decide
 from lfadsq.queue.status import TaskState, TaskStatus
 from lfadsq.queue.tasks import Task
 from lfadsq.queue.waiting import Need, WaitingLine
 from lfadsq.queue.wishes import Wishes
 
-__all__ = ["Entry", "Ledger"]
-
-
-@dataclass
-class Entry:
-    """A task, and where it stands.
-
-    Attributes
-    ----------
-    task : Task
-    order : int
-        Its place in the list.
-    state : TaskState
-    since_s : float
-        Since when [s since 1970].
-    priority : int
-    memory_mb : float
-        Reserve at least so much: what it had was too little [MB].
-    is_alone : bool
-        Keep a device for it alone.
-    avoids : set of str
-        Devices it failed on.
-    retry_at_s : float
-        Not to be started before [s, monotonic].
-    forgiven : int
-        Attempts up to this number do not count.
-    failed : list of Attempt
-        Failed attempts that count against its budgets.
-    is_watched, is_reported : bool
-        Whether another queue was seen to run this very task, and whether that was told.
-    attempt : Attempt or None
-        The newest one known.
-    reservation : Reservation or None
-        While it runs, or another queue's runs on this machine.
-    end_cause : Cause or None
-        Why it was told to end.
-    journal : Journal or None
-        What is known of whoever else works on it.
-    left_group : LeftGroup or None
-        Its processes, if a queue that is dead left them behind on this machine.
-    failure : Failure or None
-        The last one.
-    reason : str
-        Why it waits or what it failed of, if there is more to say than its state.
-    status : (object, TaskStatus) or None
-        What it was last shown as, and what that was made from.
-    """
-
-    task: Task
-    order: int
-    state: TaskState
-    since_s: float
-    priority: int
-    memory_mb: float = 0.0
-    is_alone: bool = False
-    avoids: set[str] = field(default_factory=set)
-    retry_at_s: float = 0.0
-    forgiven: int = 0
-    failed: list[Attempt] = field(default_factory=list)
-    is_watched: bool = False
-    is_reported: bool = False
-    attempt: Attempt | None = None
-    reservation: Reservation | None = None
-    end_cause: Cause | None = None
-    journal: Journal | None = None
-    left_group: LeftGroup | None = None
-    failure: Failure | None = None
-    reason: str = ""
-    status: tuple[object, TaskStatus] | None = None
-
-    def move_to(self, state: TaskState, reason: str = "") -> None:
-        """Enter a state now."""
-        self.state = state
-        self.reason = reason
-        self.since_s = time.time()
+__all__ = ["Ledger"]
 
 
 class Ledger:
@@ -353,29 +280,8 @@ class Ledger:
             reason = self._reason(entry)
             basis = (entry.state, entry.since_s, entry.attempt, entry.priority, need, reason)
             if entry.status is None or entry.status[0] != basis:
-                entry.status = basis, self._status(entry, need, reason)
+                entry.status = basis, entry.as_status(need, reason)
             yield entry.status[1]
-
-    @staticmethod
-    def _status(entry: Entry, need: Need | None, reason: str) -> TaskStatus:
-        task, attempt, reserved = entry.task, entry.attempt, entry.reservation
-        return TaskStatus(
-            name=task.name,
-            state=entry.state,
-            since=iso_time(entry.since_s),
-            device=attempt.device if attempt else "",
-            device_name=attempt.device_name if attempt else "",
-            attempt=attempt.number if attempt else 0,
-            cause=entry.failure.cause.value if entry.failure else "",
-            reason=reason,
-            priority=entry.priority,
-            memory_mb=(need or reserved or task).memory_mb,
-            expected_s=task.expected_s,
-            is_alone=need.is_alone if need else bool(reserved and reserved.is_alone),
-            outfile=str(task.outfile),
-            donefile=str(task.donefile),
-            command=task.command,
-        )
 
     # --- what follows ----------------------------------------------------------------------------
 
@@ -396,7 +302,7 @@ class Ledger:
         if result.kind == "free":
             entry.move_to(TaskState.WAITING)
             self._apply_to(entry, self._wishes)
-            return []
+            return [Noted(f"nobody works on {task.name} any more: this queue takes it up")]
         attempt = result.attempt
         assert attempt is not None
         if result.kind == "left":
@@ -428,7 +334,7 @@ class Ledger:
         task = entry.task
         failure = replace(
             failure_of(task, attempt, result.problem),
-            tried=tuple(_tried(one) for one in entry.failed),
+            tried=tuple(tried_text(one) for one in entry.failed),
         )
         entry.failed.append(attempt)
         said = result.problem + "\n".join(
@@ -579,13 +485,3 @@ class Ledger:
 
 _RECORDS_A_SHAPE = 3
 _WORKED_ON = (TaskState.RUNNING, TaskState.ELSEWHERE)
-
-
-def _tried(attempt: Attempt) -> str:
-    ending = f"signal {attempt.signal}" if attempt.signal else f"exit status {attempt.exit_status}"
-    alone = ", alone" if attempt.is_alone else ""
-    cause = attempt.cause.value if attempt.cause else "unknown"
-    return (
-        f"attempt {attempt.number} on {attempt.device_name} with {attempt.memory_mb:.0f} MB{alone}:"
-        f" {cause} ({ending})"
-    )

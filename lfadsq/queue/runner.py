@@ -20,9 +20,10 @@ from pathlib import Path
 
 from lfadsq.errors import QueueError, StorageError
 from lfadsq.queue.control import ControlFolder
-from lfadsq.queue.control_paths import is_locked
 from lfadsq.queue.devices import CPU, DeviceSource
+from lfadsq.queue.elsewhere import Elsewhere
 from lfadsq.queue.endings import Endings
+from lfadsq.queue.environments import thread_counts
 from lfadsq.queue.events import (
     Event,
     Noted,
@@ -34,20 +35,17 @@ from lfadsq.queue.events import (
     StopRequested,
     TaskStarted,
 )
-from lfadsq.queue.execution import Order, Result, settle, thread_counts
+from lfadsq.queue.execution import Order, Result
 from lfadsq.queue.gauges import Gauges
 from lfadsq.queue.interrupts import Answer, Interrupts
-from lfadsq.queue.ledger import Entry, Ledger
-from lfadsq.queue.locks import Journal, read_journal
+from lfadsq.queue.ledger import Ledger
 from lfadsq.queue.lookout import Lookout
 from lfadsq.queue.machine import num_usable_cpus
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.packing import pack
 from lfadsq.queue.peaks import PeakBook
-from lfadsq.queue.places import Reservation
 from lfadsq.queue.presence import Presence
-from lfadsq.queue.processes import LeftGroup
-from lfadsq.queue.records import Attempt, Cause, iso_time
+from lfadsq.queue.records import Cause, iso_time
 from lfadsq.queue.status import QueueState, Snapshot, TaskState
 from lfadsq.queue.tasks import Task, tasks_from_specs
 from lfadsq.queue.tensorboard import TensorBoard
@@ -58,7 +56,6 @@ from lfadsq.queue.wishes import LEAVE, Wishes
 __all__ = ["Runner"]
 
 _OUTSIDE_POLL_S = 0.5
-_LEFT_POLL_S = 0.1
 _SAMPLE_S = 2.0
 _SHOW_S = 10.0
 
@@ -110,6 +107,7 @@ class Runner:
         self._ledger.note_largest(self._gauges.largest_mb)
         capacity = sum(self._gauges.num_places.values()) or 1
         self._max_tasks = min(options.max_tasks, capacity)
+        self._elsewhere = Elsewhere(self._ledger, self._gauges.names, control, self._id)
         self._usage = UsageMeter()
         self._interrupts = Interrupts(self._inbox.put)
         self._lookout = Lookout(
@@ -132,7 +130,6 @@ class Runner:
         self._is_leaving = False
         self._has_news = True
         self._next_outside_s = 0.0
-        self._next_elsewhere_s = 0.0
         self._next_sample_s = 0.0
 
     def note(self, noted: Noted) -> None:
@@ -164,7 +161,7 @@ class Runner:
             for event in added:
                 if isinstance(event, Noted):
                     self._report(event)
-            self._probe()
+            self._report_all(self._elsewhere.probe())
             self._ledger.learn_from_records(on_gpu=CPU not in self._gauges.names)
             if self._ledger.has_work():
                 self._work()
@@ -224,7 +221,10 @@ class Runner:
             self._publish(at_once=self._must_show)
             for message in self._messages(self._patience_s()):
                 self._take(message)
-            self._look_elsewhere()
+            events = self._elsewhere.look(self._endings)
+            if events:
+                self._note_news()
+                self._report_all(events)
             self._endings.press_on()
 
     def _is_over(self) -> bool:
@@ -234,9 +234,7 @@ class Runner:
 
     def _patience_s(self) -> float | None:
         now_s = time.monotonic()
-        limits = [self._endings.patience_s()]
-        if self._ledger.elsewhere():
-            limits.append(self._next_elsewhere_s - now_s)
+        limits = [self._endings.patience_s(), self._elsewhere.patience_s()]
         if not self._is_stopping:
             retry_s = self._ledger.next_retry_s()
             limits += [
@@ -334,77 +332,7 @@ class Runner:
     def _add(self, tasks: Sequence[Task]) -> None:
         self._note_news()
         self._report_all(self._ledger.add(tasks))
-        self._probe()
-
-    # --- tasks that others work on ---------------------------------------------------------------
-
-    def _probe(self) -> None:
-        """Find the tasks that other processes work on before any device is given away."""
-        for entry in self._ledger.in_state(TaskState.DONE):
-            if _has_open_books(entry.task):
-                settle(entry.task, watched=False)
-        for entry in self._ledger.in_state(TaskState.WAITING, TaskState.PAUSED):
-            lock = entry.task.files.lock
-            try:
-                is_held = lock.stat().st_size > 0 and is_locked(lock)
-            except OSError:
-                continue  # there is none, or its task will tell what is wrong
-            if is_held:
-                journal = read_journal(lock)
-                self._report_all(self._ledger.hold(entry.task.name, journal))
-                self._locate(entry, journal)
-
-    def _locate(self, entry: Entry, journal: Journal) -> None:
-        try:
-            attempt = Attempt.from_dict(journal.attempt)
-        except (ValueError, TypeError, KeyError):
-            return
-        if attempt.host != socket.gethostname() or journal.pid is None:
-            return
-        group = LeftGroup(journal.pid, entry.task.files.lock)
-        if group.is_alive() and attempt.device in self._gauges.names:
-            reservation = Reservation(
-                attempt.device,
-                attempt.memory_mb,
-                session=journal.pid,
-                is_alone=attempt.is_alone,
-            )
-            is_owned = self._has_owner(attempt.queue_id)
-            self._ledger.locate(entry.task.name, reservation, None if is_owned else group)
-
-    def _look_elsewhere(self) -> None:
-        """Take up what others were working on, once they are not; the lock itself tells."""
-        entries = self._ledger.elsewhere()
-        now_s = time.monotonic()
-        if not entries or now_s < self._next_elsewhere_s:
-            return
-        for entry in entries:
-            group = entry.left_group
-            if group is not None and group.is_alive():
-                continue
-            if is_locked(entry.task.files.lock):
-                journal = read_journal(entry.task.files.lock)
-                if journal.exit_status is not None:
-                    self._end_remains(entry, journal)
-                elif entry.reservation is None:
-                    self._locate(entry, journal)
-                continue
-            result = settle(entry.task, watched=entry.is_watched, told_to_end=entry.end_cause)
-            self._note_news()
-            self._report_all(self._ledger.ended(entry.task.name, result))
-        ours = any(entry.left_group is not None for entry in self._ledger.elsewhere())
-        self._next_elsewhere_s = time.monotonic() + (_LEFT_POLL_S if ours else _OUTSIDE_POLL_S)
-
-    def _end_remains(self, entry: Entry, journal: Journal) -> None:
-        """End what a command of a dead queue has left behind, which keeps its run's lock."""
-        is_here = journal.attempt.get("host") == socket.gethostname()
-        if is_here and not self._has_owner(str(journal.attempt.get("queue_id", ""))):
-            self._endings.tell_remains(entry, journal.token)
-
-    def _has_owner(self, queue_id: str) -> bool:
-        if self._control is None or not queue_id:
-            return False
-        return queue_id == self._id or is_locked(self._control.paths.lock(queue_id))
+        self._report_all(self._elsewhere.probe())
 
     # --- what people want ------------------------------------------------------------------------
 
@@ -520,18 +448,6 @@ class Runner:
             at_once=at_once,
         )
         self._must_show = False
-
-
-def _has_open_books(task: Task) -> bool:
-    """Tell whether a queue may have died between the marker of a task and its record."""
-    try:
-        record = task.files.record.stat()
-        return (
-            task.files.lock.stat().st_size > 0
-            or record.st_mtime_ns < task.donefile.stat().st_mtime_ns
-        )
-    except OSError:
-        return False  # no queue has run it
 
 
 def _queue_id() -> str:

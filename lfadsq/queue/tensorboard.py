@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Any
 
 from lfadsq.errors import QueueError, StorageError
+from lfadsq.queue.environments import child_environment
 from lfadsq.queue.events import Noted
-from lfadsq.queue.execution import child_environment
 from lfadsq.queue.failures import last_lines, log_tail
 from lfadsq.queue.tensorboard_claim import Address, Claim, read_address
 
