@@ -120,15 +120,12 @@ class Result:
         What went wrong outside the command, if anything.
     journal : Journal or None
         Who holds the lock.
-    peak_rss_mb : float
-        The most memory that one of its processes had resident [MB].
     """
 
     kind: Literal["ended", "held", "finished elsewhere", "refused", "left", "free"]
     attempt: Attempt | None = None
     problem: str = ""
     journal: Journal | None = None
-    peak_rss_mb: float = 0.0
 
 
 class Overseer(Protocol):
@@ -299,13 +296,13 @@ def _run(
             write_ending(task, record, ended)
         except StorageError as error:
             if ended.outcome is Outcome.SUCCEEDED and task.donefile.exists():
-                return Result("ended", ended, problem=str(error), peak_rss_mb=end.peak_rss_mb)
+                return Result("ended", ended, problem=str(error))
             raise
         lock.clear()
     finally:
         # Only if something above failed is anything left to end here.
         group.kill()
-    return Result("ended", ended, peak_rss_mb=end.peak_rss_mb)
+    return Result("ended", ended)
 
 
 def _peak_mb(order: Order, end: GroupEnd, overseer: Overseer) -> float | None:

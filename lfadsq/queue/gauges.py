@@ -35,7 +35,6 @@ class Gauges:
         self._source = source
         self._peaks = peaks
         self._watermarks: dict[str, Watermarks] = {}
-        self._shapes: dict[str, str] = {}
         self._reservations: dict[str, dict[str, Reservation]] = {}
         self.devices: list[Device] = []
         self.names: dict[str, str] = {}

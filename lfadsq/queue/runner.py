@@ -127,7 +127,6 @@ class Runner:
         self._was_signalled = False
         self._is_asking = False
         self._is_stopping = False
-        self._is_leaving = False
         self._has_news = True
         self._next_outside_s = 0.0
         self._next_sample_s = 0.0
@@ -387,7 +386,6 @@ class Runner:
 
     def _stop(self, why: str, *, leaves: bool) -> None:
         self._is_stopping = True
-        self._is_leaving = leaves
         num_running = self._ledger.num_running()
         self._report(StopRequested(why, num_running, self._options.grace_s, leaves))
         if leaves:
