@@ -287,8 +287,10 @@ def line_mb(num_tasks: int) -> float:
     return size / 1024**2
 
 
-def report(num_gpus: int, num_tasks: int, max_tasks: int, mix_name: str, knows: list[str]) -> None:
-    rng = np.random.default_rng([num_gpus, num_tasks])
+def report(
+    num_gpus: int, num_tasks: int, max_tasks: int, mix_name: str, knows: list[str], seed: int
+) -> None:
+    rng = np.random.default_rng([num_gpus, num_tasks, seed])
     devices = devices_of(num_gpus, max_tasks, rng)
     mix = mix_of(mix_name, num_tasks, rng)
     # What fits no device is refused at the start and never simulated.
@@ -315,8 +317,10 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--quick", action="store_true", help="20 GPUs and 2,000 tasks")
     parser.add_argument("--mix", action="append", help="only this mix; may be given again")
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     gpus, tasks = (20, 2000) if options.quick else (options.gpus, options.tasks)
+    knows = ["exact", "factor 2", "unknown"]
     mixes = options.mix or ["sweep", "uncorrelated", "correlated", "large"]
     print(
         f"{'mix':13s} {'a GPU':6s} {'GPUs':>5s} {'tasks':>7s} {'lengths':9s} {'bound [h]':>8s}"
@@ -327,7 +331,7 @@ def main() -> None:
     ):
         for mix_name in mixes:
             for max_tasks in (tasks, 1):
-                report(num_gpus, num_tasks, max_tasks, mix_name, ["exact", "factor 2", "unknown"])
+                report(num_gpus, num_tasks, max_tasks, mix_name, knows, options.seed)
     print("* further than 5 % from the bound")
     for num_tasks in (10_000, 100_000):
         print(f"memory of {num_tasks} waiting tasks: {line_mb(num_tasks):.1f} MB")

@@ -59,7 +59,11 @@ def add(specs: str | None, script: Path | None, collection: Path | None, as_json
     target = target_of(collection or (script.absolute().parent if script else None))
     given = read_task_list(script).specs if script else _read(specs or "")
     wanted = [_with_full_paths(spec) for spec in given]
-    new_tasks = {task.name: task for task in tasks_from_specs(wanted)}
+    try:
+        new_tasks = {task.name: task for task in tasks_from_specs(wanted)}
+    except ConfigError as error:
+        source = script or _source_name(specs or "")
+        raise ConfigError(f"{source}: {error.problem}", "nothing was added: correct it") from None
     overview = _there_already(target.collection)
     there = {task.name: task_of(task) for task in overview.tasks if task.command}
     names: list[str] = []
@@ -115,12 +119,19 @@ def _read(source: str) -> list[Any]:
                 text = Path(source).read_text(encoding="utf-8")
         specs = json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"{source} is no JSON: {error}", "give a list of objects") from None
+        raise ConfigError(
+            f"{_source_name(source)} is no JSON: {error}", "give a list of objects"
+        ) from None
     if not isinstance(specs, list):
         raise ConfigError(
-            f"{source} holds a {type(specs).__name__}, not a list", "give a list of objects"
+            f"{_source_name(source)} holds a {type(specs).__name__}, not a list",
+            "give a list of objects",
         )
     return specs
+
+
+def _source_name(source: str) -> str:
+    return "standard input" if source == "-" else source
 
 
 def _with_full_paths(spec: Any) -> Any:

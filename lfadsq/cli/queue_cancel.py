@@ -83,6 +83,7 @@ def _ask(tasks: list[TaskStatus]) -> None:
     except click.Abort:
         if sys.stdin.isatty():
             raise
+        click.echo(err=True)  # the question has no end of line
         raise ConfigError("nobody answered, so nothing was cancelled", "say --yes") from None
     if not agreed:
         raise ConfigError("nothing was cancelled")

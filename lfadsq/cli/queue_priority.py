@@ -29,6 +29,8 @@ def priority(
       lfadsq queue priority run003 10
       lfadsq queue priority '*_param_Yw0JcR_*' --priority -1
     """
+    from lfadsq.queue.status import TaskState
+
     if number is None and words:
         try:
             number = int(words[-1])
@@ -38,6 +40,7 @@ def priority(
     target = target_of(collection, words)
     if number is None or not target.words:
         raise click.UsageError("name runs and a number, as in: lfadsq queue priority run003 10")
+    waits = (TaskState.WAITING, TaskState.PAUSED)
     overview, tasks = target.find(target.words)
     names, wanted = [task.name for task in tasks], number
     overview.control.edit(lambda wishes: wishes.with_priorities(names, wanted))
@@ -46,7 +49,8 @@ def priority(
         "priority",
         names,
         f"{num_tasks(names)} with priority {wanted}",
-        on_tasks(names, lambda task: task.priority == wanted or task.state.is_finished),
+        # For what runs it counts only if it waits again.
+        on_tasks(names, lambda task: task.priority == wanted or task.state not in waits),
         "taken note",
         as_json=as_json,
     )

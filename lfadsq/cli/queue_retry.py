@@ -42,8 +42,10 @@ def retry(words: tuple[str, ...], failed: bool, collection: Path | None, as_json
         for last in [Record.read(task_of(task).files.record, task.name).last]
     }
     names = list(num_attempts)
+    wishes = overview.wishes
     if names:
-        overview.control.edit(lambda wishes: wishes.with_retried(num_attempts))
+        wishes = overview.control.edit(lambda wishes: wishes.with_retried(num_attempts))
+    num_held = sum(wishes.holds_back(name) for name in names)
     finish(
         overview,
         "retry",
@@ -56,4 +58,5 @@ def retry(words: tuple[str, ...], failed: bool, collection: Path | None, as_json
         ),
         "taken them up",
         as_json=as_json,
+        notes=[f"{num_held} of them paused still: `lfadsq queue resume`"] if num_held else [],
     )

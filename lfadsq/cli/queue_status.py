@@ -28,6 +28,8 @@ _TAIL_BYTES = 4096
 _WATCH_S = 1.0
 # Wide enough that nothing is cut where a program reads it.
 _PIPE_WIDTH = 10_000
+# Names of runs are long: on a terminal that is narrower, columns would cut or fold them.
+_TABLE_WIDTH = 120
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +66,7 @@ def status(
     if watch:
         _watch(target, console, num_shown)
     else:
-        console.print(_render(target.look(), num_shown))
+        console.print(_render(target.look(), num_shown, console.width))
 
 
 def _watch(target: Target, console: Console, num_shown: int | None) -> None:
@@ -74,7 +76,7 @@ def _watch(target: Target, console: Console, num_shown: int | None) -> None:
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while overview.queues:
-                live.update(_render(overview, num_shown), refresh=True)
+                live.update(_render(overview, num_shown, console.width), refresh=True)
                 time.sleep(_WATCH_S)
                 overview = target.look()
     else:
@@ -86,16 +88,16 @@ def _watch(target: Target, console: Console, num_shown: int | None) -> None:
             said = counts
             time.sleep(_WATCH_S)
             overview = target.look()
-    console.print(_render(overview, num_shown))
+    console.print(_render(overview, num_shown, console.width))
 
 
-def _render(overview: Overview, num_shown: int | None) -> RenderableType:
+def _render(overview: Overview, num_shown: int | None, width: int) -> RenderableType:
     from rich.console import Group
 
-    return Group(*_parts(overview, num_shown))
+    return Group(*_parts(overview, num_shown, width))
 
 
-def _parts(overview: Overview, num_shown: int | None) -> Iterator[RenderableType]:
+def _parts(overview: Overview, num_shown: int | None, width: int) -> Iterator[RenderableType]:
     from rich.text import Text
 
     from lfadsq.queue.status import TaskState
@@ -118,13 +120,16 @@ def _parts(overview: Overview, num_shown: int | None) -> Iterator[RenderableType
     for task in overview.tasks:
         by_state.setdefault(task.state, []).append(task)
     for queue in overview.queues:
-        yield from _devices(queue)
+        yield from _devices_in_lines(queue) if width < _TABLE_WIDTH else _devices(queue)
     at_work = [
         task
         for state in (TaskState.RUNNING, TaskState.LEFT, TaskState.ELSEWHERE)
         for task in by_state.get(state, [])
     ]
-    yield from _running(at_work, num_shown)
+    if width < _TABLE_WIDTH:
+        yield from _running_in_lines(at_work, num_shown)
+    else:
+        yield from _running(at_work, num_shown, is_terminal=width < _PIPE_WIDTH)
     waiting = _with_reasons(by_state.get(TaskState.WAITING, []), overview)
     yield from _waiting(TaskState.WAITING, waiting, show_all=num_shown is None)
     for state in (TaskState.PAUSED, TaskState.INTERRUPTED):
@@ -195,6 +200,21 @@ def _devices(queue: Snapshot) -> Iterator[RenderableType]:
     yield table
 
 
+def _devices_in_lines(queue: Snapshot) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    for device in queue.devices:
+        yield Text(
+            printable(
+                f"{device.name}: {device.memory_free_mb:.0f} MB free, {device.left_mb:.0f} MB left,"
+                f" {device.memory_total_mb:.0f} MB in all,"
+                f" {len(device.tasks)}/{device.max_tasks} tasks"
+            )
+        )
+        if device.closed_because:
+            yield Text(printable(f"  {device.closed_because}"))
+
+
 def _on_device(device: DeviceStatus) -> str:
     shown = ", ".join(device.tasks[:_NAMES_SHOWN])
     rest = len(device.tasks) - _NAMES_SHOWN
@@ -202,7 +222,9 @@ def _on_device(device: DeviceStatus) -> str:
     return "; ".join(filter(None, [device.closed_because, tasks]))
 
 
-def _running(tasks: list[TaskStatus], num_shown: int | None) -> Iterator[RenderableType]:
+def _running(
+    tasks: list[TaskStatus], num_shown: int | None, *, is_terminal: bool
+) -> Iterator[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
@@ -210,9 +232,11 @@ def _running(tasks: list[TaskStatus], num_shown: int | None) -> Iterator[Rendera
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("at work", "", "device"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("last line of its log", overflow="ellipsis", no_wrap=True)
+    # A long line would squeeze the names.
+    table.add_column("last line of its log", ratio=1, overflow="ellipsis", no_wrap=True)
+    table.expand = is_terminal
     for task in tasks[:num_shown]:
         table.add_row(
             Text(printable(task.name)),
@@ -222,6 +246,20 @@ def _running(tasks: list[TaskStatus], num_shown: int | None) -> Iterator[Rendera
             Text(printable(_last_line(task))),
         )
     yield table
+    yield from _and_more(len(tasks), num_shown)
+
+
+def _running_in_lines(tasks: list[TaskStatus], num_shown: int | None) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    if tasks:
+        yield Text(f"{len(tasks)} at work", style="bold")
+    for task in tasks[:num_shown]:
+        where = f" on {task.device_name}" if task.device_name else ""
+        age = _age(task.since)
+        yield Text(printable(f"  {task.name}"))
+        yield Text(printable(f"    {task.state.value}{where}{f', {age}' if age else ''}"))
+        yield Text(printable(f"    {_last_line(task)}"), overflow="ellipsis", no_wrap=True)
     yield from _and_more(len(tasks), num_shown)
 
 
@@ -253,7 +291,7 @@ def _waiting(
     for task in tasks:
         by_reason.setdefault(task.reason, []).append(task.name)
     for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-        why = f": {reason}" if reason else ""
+        why = f": {reason}" if reason not in ("", state.value) else ""
         yield Text(printable(f"{len(names)} {state.value}{why}"), style="bold")
         shown = names if show_all else names[:_NAMES_SHOWN]
         yield from (Text(printable(f"  {name}")) for name in shown)

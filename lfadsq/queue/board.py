@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from lfadsq.queue.events import (
     TaskStarted,
 )
 from lfadsq.queue.failures import last_lines, log_tail
-from lfadsq.queue.texts import duration_text, failure_text, retry_text
+from lfadsq.queue.texts import count_text, duration_text, failure_text, retry_text
 
 __all__ = ["Board", "Line", "RunningTask"]
 
@@ -80,17 +81,15 @@ class Board:
         By name, in the order they started.
     donefiles : dict of str to Path
         Done-markers of the tasks that finished, by name.
-    num_to_do, num_finished, num_failed, num_cancelled, num_left : int
+    num_to_do : int
     """
 
     def __init__(self) -> None:
         self.running: dict[str, RunningTask] = {}
         self.donefiles: dict[str, Path] = {}
         self.num_to_do = 0
-        self.num_finished = 0
-        self.num_failed = 0
-        self.num_cancelled = 0
-        self.num_left = 0
+        # How each ended last: one that failed or was cancelled may be tried again.
+        self._ended: dict[str, str] = {}
 
     def take(self, event: Event) -> Line:
         """Keep the books, and give what there is to say."""
@@ -99,22 +98,19 @@ class Board:
 
     def counts_text(self) -> str:
         """Say how many tasks are in which state."""
-        counts = {
-            "failed": self.num_failed,
-            "cancelled": self.num_cancelled,
-            "left": self.num_left,
-            "running": len(self.running),
-        }
-        waiting = max(0, self.num_to_do - self.num_finished - sum(counts.values()))
+        ended = Counter(self._ended.values())
+        counts = {word: ended[word] for word in ("failed", "cancelled", "left")}
+        counts["running"] = len(self.running)
+        waiting = max(0, self.num_to_do - ended["finished"] - sum(counts.values()))
         shown = [
             f"{count} {word}" for word, count in counts.items() if count or word in _ALWAYS_SHOWN
         ]
-        finished = f"{self.num_finished} of {self.num_to_do} finished"
+        finished = f"{ended['finished']} of {self.num_to_do} finished"
         return ", ".join([finished, *shown, f"{waiting} waiting"])
 
     def _on_queue_started(self, event: QueueStarted) -> Line:
         self.num_to_do = event.num_tasks - event.num_skipped
-        lines = [f"queue {event.queue_name}: {event.num_tasks} tasks"]
+        lines = [f"queue {event.queue_name}: {count_text(event.num_tasks, 'task')}"]
         if event.num_skipped:
             lines[0] += f", {event.num_skipped} of them done already"
         if self.num_to_do == 0:
@@ -126,26 +122,27 @@ class Board:
 
     def _on_tasks_added(self, event: TasksAdded) -> Line:
         self.num_to_do += len(event.tasks) - event.num_done
-        text = f"added        {len(event.tasks)} tasks"
+        text = f"added        {count_text(len(event.tasks), 'task')}"
         if event.num_done:
             text += f", {event.num_done} of them done already"
         return Line(text, "bold")
 
     def _on_task_started(self, event: TaskStarted) -> Line:
+        self._ended.pop(event.task.name, None)
         self.running[event.task.name] = RunningTask(event, time.monotonic())
         number = event.attempt.number
         again = f" (attempt {number})" if number > 1 else ""
         return Line(f"started      {event.task.name} on {event.attempt.device_name}{again}")
 
     def _on_task_finished(self, event: TaskFinished) -> Line:
-        self.num_finished += 1
+        self._ended[event.task.name] = "finished"
         self.donefiles[event.task.name] = event.task.donefile
         took = self._took(event.task.name)
         by_whom = " by another queue" if event.attempt is None else took
         return Line(f"finished     {event.task.name}{by_whom}", "green")
 
     def _on_task_failed(self, event: TaskFailed) -> Line:
-        self.num_failed += 1
+        self._ended[event.task.name] = "failed"
         return Line(failure_text(event.failure, self._took(event.task.name)), "red")
 
     def _on_task_retried(self, event: TaskRetried) -> Line:
@@ -158,11 +155,11 @@ class Board:
         return Line(f"interrupted  {name}{self._took(name)}{later}", "yellow")
 
     def _on_task_cancelled(self, event: TaskCancelled) -> Line:
-        self.num_cancelled += 1
+        self._ended[event.task.name] = "cancelled"
         return Line(f"cancelled    {event.task.name}{self._took(event.task.name)}", "yellow")
 
     def _on_task_left(self, event: TaskLeft) -> Line:
-        self.num_left += 1
+        self._ended[event.task.name] = "left"
         self._took(event.task.name)
         who = f" (process {event.attempt.pid})" if event.attempt.pid else ""
         return Line(
@@ -180,16 +177,18 @@ class Board:
         )
 
     def _on_stop_requested(self, event: StopRequested) -> Line:
-        if event.leaves:
-            text = f"leaving {event.num_running} running tasks to go on by themselves"
-            return Line(f"{event.signal}: {text}; the next queue takes them up", "bold yellow")
-        if event.grace_s == 0:
-            return Line(f"{event.signal} again: killing {event.num_running} tasks", "bold yellow")
-        return Line(
-            f"{event.signal}: ending {event.num_running} running tasks, for {event.grace_s:g} s"
-            " at most (once more to kill them now)",
-            "bold yellow",
-        )
+        running = count_text(event.num_running, "running task")
+        if event.num_running == 0:
+            text = ": the queue ends; it has started nothing that still runs"
+        elif event.leaves:
+            text = f": leaving {running} to go on by themselves; the next queue takes them up"
+        elif event.grace_s == 0:
+            text = f" again: killing {running}"
+        else:
+            # A wish that is said twice is the same wish.
+            again = " (once more to kill them now)" if event.signal in _SIGNALS else ""
+            text = f": ending {running}, for {event.grace_s:g} s at most{again}"
+        return Line(f"{event.signal}{text}", "bold yellow")
 
     def _on_noted(self, event: Noted) -> Line:
         if event.is_warning:
@@ -201,6 +200,7 @@ class Board:
         return f" after {duration_text(time.monotonic() - running.since_s)}" if running else ""
 
 
+_SIGNALS = ("SIGINT", "SIGTERM", "Ctrl-C")
 _ALWAYS_SHOWN = ("failed", "running")
 
 _HANDLERS: dict[type, Callable[[Board, Any], Line]] = {

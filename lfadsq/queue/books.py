@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from lfadsq.errors import QueueError
 from lfadsq.files import remove_asides, write_text
 from lfadsq.queue.commands import invocation_of
 from lfadsq.queue.failures import Ending
@@ -21,6 +22,7 @@ from lfadsq.queue.verdicts import end_as, end_as_told, judge
 __all__ = ["close_books", "end_survivors", "task_of", "write_ending"]
 
 _SURVIVOR_S = 20.0
+_KILL_PATIENCE_S = 10.0
 _SURVIVOR_POLL_S = 0.02
 
 
@@ -28,16 +30,26 @@ def end_survivors(journal: Journal) -> None:
     """End what is left of an attempt that nobody watches: it would fight with the next.
 
     Whoever passed the lock's descriptor on to none of its children, and was killed, leaves such.
+
+    Raises
+    ------
+    QueueError
+        If not even SIGKILL ends them: then nothing must be started beside them.
     """
     if not journal.token or journal.attempt.get("host") != socket.gethostname():
         return
     already: set[tuple[int, float, signal.Signals]] = set()
     deadline_s = time.monotonic() + _SURVIVOR_S
     while True:
-        is_late = time.monotonic() > deadline_s
-        number = signal.SIGKILL if is_late else signal.SIGTERM
+        late_s = time.monotonic() - deadline_s
+        number = signal.SIGKILL if late_s > 0 else signal.SIGTERM
         if not signal_tokens({journal.token: number}, already):
             return
+        if late_s > _KILL_PATIENCE_S:
+            raise QueueError(
+                f"processes of an earlier attempt at {journal.name} cannot be ended",
+                f"find them with `ps ewx | grep {journal.token}`; they wait for a disk or a GPU",
+            )
         time.sleep(_SURVIVOR_POLL_S)
 
 

@@ -176,5 +176,5 @@ def _help_text(name: str) -> str:
       python {name}
       python {name} --gpu-list 0,1 --share-gpus --max-tasks-per-gpu 3
       python {name} --detach                 logging out leaves what runs
-      python {name} --notify-command 'mail -s "$LFADSQ_MESSAGE" me@lab.org'
+      python {name} --notify-command 'mail -s "$LFADSQ_EVENT" me@lab.org <<< "$LFADSQ_MESSAGE"'
     """

@@ -81,7 +81,8 @@ def run_lfads_queue(
         ``memory_estimate`` [MB] (`lfadsq.queue.tasks`). They may stand in `task_specs` as well.
     collection : str or Path, optional
         Folder that holds ``.lfadsqueue``, through which `lfadsq queue` speaks with this queue; by
-        default that of `tensorboard_script`, or else the one that all run directories share.
+        default that of `tensorboard_script` or `script`, or else the one that all run directories
+        share.
     script : str or Path, optional
         The script that calls this: tasks that are added to it while the queue runs are run too.
     argv : sequence of str, optional
@@ -182,6 +183,8 @@ def _collection_folder(options: QueueOptions, tasks: Sequence[Task]) -> Path | N
         return Path(options.collection).expanduser().absolute()
     if options.tensorboard_script is not None:
         return Path(options.tensorboard_script).expanduser().absolute().parent
+    if options.script is not None:
+        return Path(options.script).expanduser().absolute().parent
     if not tasks:
         return None
     shared = Path(os.path.commonpath([task.donefile.parent.parent for task in tasks]))

@@ -23,7 +23,7 @@ from lfadsq.files import make_folder, storage_errors
 from lfadsq.queue.books import close_books, end_survivors, task_of, write_ending
 from lfadsq.queue.commands import Invocation, digest_of, invocation_of
 from lfadsq.queue.environments import child_environment
-from lfadsq.queue.failures import Ending
+from lfadsq.queue.failures import Ending, current_folder
 from lfadsq.queue.locks import Journal, RunLock, read_journal
 from lfadsq.queue.processes import (
     JOURNAL_DESCRIPTOR,
@@ -320,6 +320,7 @@ def _new_attempt(order: Order, last_number: int, log_offset: int) -> Attempt:
         started_at=iso_time(time.time()),
         log_offset=log_offset,
         queue_id=order.queue_id,
+        folder=current_folder(),
         memory_mb=order.memory_mb,
         is_alone=order.is_alone,
         shape=order.task.shape,

@@ -13,7 +13,7 @@ from typing import Any
 from lfadsq.errors import LfadsqError
 from lfadsq.queue.failures import REMEDIES, Ending, failure_of, last_lines, log_tail
 from lfadsq.queue.obstacles import Obstacle, obstacles
-from lfadsq.queue.overview import Overview, parse_time_s, task_of
+from lfadsq.queue.overview import MAIN_SCRIPT, Overview, parse_time_s, scripts_in, task_of
 from lfadsq.queue.records import Attempt, AttemptState, Cause, Outcome, Record
 from lfadsq.queue.retries import BUDGETS
 from lfadsq.queue.status import Snapshot, TaskState, TaskStatus
@@ -22,7 +22,7 @@ from lfadsq.queue.texts import duration_text
 __all__ = ["Explanation", "explain", "explanation_text"]
 
 _LINES_SHOWN = 15
-_WAITS = (TaskState.WAITING, TaskState.PAUSED, TaskState.INTERRUPTED)
+_WAITS = (TaskState.WAITING, TaskState.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def explain(name: str, overview: Overview) -> Explanation:
         allowed=_allowed(status, record.attempts, num_forgiven),
         log_tail=_log_tail(task.outfile, last),
         command_by_hand=failure.command_by_hand,
-        remedy=_remedy(status, queue),
+        remedy=_remedy(status, overview),
         problem=problem,
     )
 
@@ -173,7 +173,7 @@ def _headline(status: TaskStatus, last: Attempt | None, queue: Snapshot | None) 
     state = status.state
     where = f" on {status.device_name}" if status.device_name else ""
     by_whom = f" (queue {queue.queue_name} on {queue.host})" if queue else ""
-    reason = f": {status.reason}" if status.reason else ""
+    reason = f": {status.reason}" if status.reason not in ("", state.value) else ""
     if state is TaskState.DONE:
         took = _took(last) if last is not None and last.outcome is Outcome.SUCCEEDED else ""
         return f"done{f' since {status.since}' if status.since else ''}{where}{took}"
@@ -280,19 +280,41 @@ def _allowed(status: TaskStatus, attempts: Sequence[Attempt], num_forgiven: int)
     )
 
 
-def _remedy(status: TaskStatus, queue: Snapshot | None) -> str:
-    name = shlex.quote(status.name)
-    if status.state is TaskState.FAILED:
+def _remedy(status: TaskStatus, overview: Overview) -> str:
+    """Say what to do next, with commands that can be pasted as they are."""
+    state, wishes = status.state, overview.wishes
+    script = next(iter(scripts_in(overview.collection)), overview.collection / MAIN_SCRIPT)
+    start = f"`python {shlex.quote(str(script))}`"
+    has_queue = overview.queue_of(status.name) is not None
+    if state is TaskState.FAILED:
         causes = [cause for cause in Cause if cause.value == status.cause]
-        remedy = REMEDIES[causes[0] if causes else Cause.UNKNOWN]
-        return f"{remedy} (`lfadsq queue retry {name}`)"
-    if status.state is TaskState.CANCELLED:
-        return f"`lfadsq queue retry {name}` takes it up again"
-    if status.state is TaskState.PAUSED:
-        return "`lfadsq queue resume` lets the queue go on, with its name the run alone"
-    if queue is None and status.state in (TaskState.WAITING, TaskState.INTERRUPTED):
-        return "start a queue: `python run_lfadsqueue.py`"
+        cause = causes[0] if causes else Cause.UNKNOWN
+        remedy = REMEDIES[cause]
+        for general in ("; `lfadsq queue retry`", "; then `lfadsq queue retry`"):
+            remedy = remedy.partition(general)[0]
+        # A new queue tries again what failed, unless that is bound to happen again.
+        is_refused = has_queue or cause is Cause.NOT_A_NUMBER
+        again = _verb("retry", status, overview) if is_refused else start
+        return f"{remedy} (to try it again: {again})"
+    if state is TaskState.CANCELLED:
+        return f"{_verb('retry', status, overview)} takes it up again"
+    if state is TaskState.PAUSED:
+        paused = None if wishes.is_paused else status
+        return f"{_verb('resume', paused, overview)} lets {'all' if paused is None else 'it'} go on"
+    if state is TaskState.LEFT:
+        return (
+            f"{start} takes it over, {_verb('cancel', status, overview)} ends it, with a checkpoint"
+        )
+    if not has_queue and state in (TaskState.WAITING, TaskState.INTERRUPTED):
+        return f"start a queue: {start}"
     return ""
+
+
+def _verb(verb: str, status: TaskStatus | None, overview: Overview) -> str:
+    words = ["lfadsq", "queue", verb, "-C", str(overview.collection)]
+    if status is not None:
+        words += ["--", status.name] if status.name.startswith("-") else [status.name]
+    return f"`{shlex.join(words)}`"
 
 
 def _log_tail(log: Path, last: Attempt | None) -> str:

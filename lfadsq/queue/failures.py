@@ -20,6 +20,7 @@ __all__ = [
     "REMEDIES",
     "Ending",
     "cause_of",
+    "current_folder",
     "ending_of_status",
     "failure_of",
     "last_lines",
@@ -57,6 +58,10 @@ REMEDIES = {
 }
 """What to do next, for every cause."""
 
+_TOO_LARGE = (
+    "it had a GPU to itself: lower c_batch_size, c_gen_dim or num_samples_posterior, or use a GPU"
+    " with more memory"
+)
 _BY_USER = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 _SHELL_NOT_FOUND = 127
 _SHELL_NOT_EXECUTABLE = 126
@@ -235,13 +240,21 @@ def failure_of(task: Task, attempt: Attempt | None, problem: str = "") -> Failur
         name=task.name,
         cause=cause,
         ending=str(Ending(attempt.exit_status, attempt.signal)) if attempt and ran else "",
-        remedy=REMEDIES[cause],
+        remedy=_remedy(cause, attempt),
         device_name=attempt.device_name if attempt else "",
         log=task.outfile,
         log_tail="\n".join(last_lines(tail, _LINES_SHOWN)),
-        command_by_hand=_command_by_hand(task, attempt.device if attempt else CPU),
+        command_by_hand=_command_by_hand(
+            task, attempt.device if attempt else CPU, attempt.folder if attempt else ""
+        ),
         problem=problem,
     )
+
+
+def _remedy(cause: Cause, attempt: Attempt | None) -> str:
+    if cause is Cause.GPU_MEMORY and attempt is not None and attempt.is_alone:
+        return _TOO_LARGE
+    return REMEDIES[cause]
 
 
 def unplaceable(task: Task, devices: Sequence[Device]) -> Failure:
@@ -255,25 +268,27 @@ def unplaceable(task: Task, devices: Sequence[Device]) -> Failure:
         device_name="",
         log=task.outfile,
         log_tail="",
-        command_by_hand=_command_by_hand(task, CPU),
+        command_by_hand=_command_by_hand(task, CPU, ""),
         problem=f"it needs {task.memory_mb:.0f} MB, and the largest device, {largest.name}, has"
         f" {largest.memory_total_mb:.0f} MB in all",
     )
 
 
-def _command_by_hand(task: Task, device: str) -> str:
+def _command_by_hand(task: Task, device: str, folder: str) -> str:
     settings = []
     if device != CPU:
         settings.append(f"CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES={shlex.quote(device)}")
     programs = str(Path(sys.executable).parent)
-    if programs not in os.environ.get("PATH", "").split(":"):
+    # Whoever pastes it may have activated nothing; the system's folders every shell has.
+    if programs not in os.defpath.split(":") + ["/usr/local/bin"]:
         settings.append(f"PATH={shlex.quote(programs)}:$PATH")
     # A shell of its own: the command may join several programs, and may say `exit`.
-    line = ["cd", shlex.quote(_current_folder()), "&&", *settings]
+    line = ["cd", shlex.quote(folder or current_folder()), "&&", *settings]
     return " ".join([*line, "bash -c", shlex.quote(task.command)])
 
 
-def _current_folder() -> str:
+def current_folder() -> str:
+    """Give the folder in which commands start now."""
     try:
         return str(Path.cwd())
     except FileNotFoundError:  # somebody removed it under our feet

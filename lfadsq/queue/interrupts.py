@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 
-__all__ = ["Answer", "Interrupts"]
+__all__ = ["GOES_ON", "Answer", "Interrupts"]
+
+GOES_ON = "the queue goes on"
+"""What a queue says that was not to stop after all."""
 
 _QUESTION = (
     "Ctrl-C: [e]nd the running tasks with a checkpoint, [l]eave them running for the next queue,"
@@ -58,11 +62,16 @@ class Interrupts:
 
     @property
     def can_ask(self) -> bool:
-        """Whether a person sits at both ends of our terminal."""
+        """Whether a person sits at both ends of our terminal, and we are in its foreground."""
         try:
-            return sys.stdin.isatty() and sys.stderr.isatty()
-        except (AttributeError, ValueError):
-            return False  # no such stream, or closed
+            # The kernel stops a background job that reads from its terminal.
+            return (
+                sys.stdin.isatty()
+                and sys.stderr.isatty()
+                and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+            )
+        except (AttributeError, ValueError, OSError):
+            return False  # no such stream, or closed, or no terminal of ours
 
     def ask(self) -> None:
         """Ask what to do; the answer comes as a message, while the queue goes on."""

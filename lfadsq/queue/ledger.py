@@ -162,9 +162,9 @@ class Ledger:
             self.halted_by = None
         for name, entry in self._entries.items():
             if entry.state in _WORKED_ON:
-                if wishes.ends(name) and entry.end_cause is None:
-                    is_cancelled = name in wishes.cancelled
-                    ends[name] = Cause.CANCELLED if is_cancelled else Cause.PAUSED
+                cause = self.unwanted(entry)
+                if cause is not None:
+                    ends[name] = cause
                 continue
             before = entry.state
             self._apply_to(entry, wishes)
@@ -172,6 +172,13 @@ class Ledger:
                 events.append(TaskCancelled(entry.task))
             self._reconsider(entry)
         return ends, events
+
+    def unwanted(self, entry: Entry) -> Cause | None:
+        """Tell for what a task that is worked on must end; None if it may go on, or was told."""
+        name = entry.task.name
+        if entry.end_cause is not None or not self._wishes.ends(name):
+            return None
+        return Cause.CANCELLED if name in self._wishes.cancelled else Cause.PAUSED
 
     def start(self, name: str, reservation: Reservation) -> None:
         """Note that a task is placed, and about to start."""
@@ -207,14 +214,14 @@ class Ledger:
         """Note that another process works on a task, as its lock's journal tells."""
         return self._hold(self._entries[name], journal)
 
-    def locate(self, name: str, reservation: Reservation, group: LeftGroup | None) -> None:
+    def locate(self, name: str, reservation: Reservation | None, group: LeftGroup | None) -> None:
         """Note on which device of this machine another process works on a task.
 
         Parameters
         ----------
         name : str
-        reservation : Reservation
-            What it takes there.
+        reservation : Reservation or None
+            What it takes there; None if that is none of our devices.
         group : LeftGroup or None
             Its processes, if the queue that started them is dead: they are ours now.
         """
@@ -265,10 +272,10 @@ class Ledger:
             skipped=tuple(name for name in names(TaskState.DONE) if name not in finished),
             failed=tuple(e.failure for e in self.in_state(TaskState.FAILED) if e.failure),
             interrupted=names(TaskState.INTERRUPTED),
-            not_started=names(TaskState.WAITING, TaskState.PAUSED, TaskState.ELSEWHERE),
+            not_started=names(TaskState.WAITING, TaskState.PAUSED),
             wall_s=wall_s,
             cancelled=names(TaskState.CANCELLED),
-            left=names(TaskState.LEFT, TaskState.RUNNING),
+            left=names(TaskState.LEFT, TaskState.RUNNING, TaskState.ELSEWHERE),
             usage=usage,
         )
 
@@ -322,7 +329,10 @@ class Ledger:
             return events
         if attempt.outcome is Outcome.CANCELLED:
             entry.move_to(TaskState.CANCELLED)
-            return [TaskCancelled(task)]
+            self._apply_to(entry, self._wishes)  # it may be wanted again by now
+            if entry.state is TaskState.CANCELLED:
+                return [TaskCancelled(task)]
+            return [TaskInterrupted(task, will_go_on=True)]
         if attempt.outcome is Outcome.INTERRUPTED:
             goes_on = attempt.cause is Cause.PAUSED
             entry.move_to(TaskState.WAITING if goes_on else TaskState.INTERRUPTED)
@@ -353,7 +363,7 @@ class Ledger:
                     )
                 )
             return events
-        entry.move_to(TaskState.WAITING, f"{again.how}, after: {failure.cause.value}")
+        entry.move_to(TaskState.WAITING, f"again {again.how}, after: {failure.cause.value}")
         entry.failure = failure
         entry.retry_at_s = time.monotonic() + again.delay_s
         entry.memory_mb = max(entry.memory_mb, again.memory_mb)
@@ -477,7 +487,7 @@ class Ledger:
             if self._is_locked(entry):
                 return "another task of its run comes first"
         if entry.state is TaskState.PAUSED:
-            return "paused" if name in self._wishes.paused else "the queue is paused"
+            return "a person paused it" if name in self._wishes.paused else "the queue is paused"
         if entry.end_cause is not None:
             return f"is being ended: {entry.end_cause.value}"
         return entry.reason

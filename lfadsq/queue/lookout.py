@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from lfadsq.errors import LfadsqError
+from lfadsq.errors import ConfigError, LfadsqError
 from lfadsq.queue.control import ControlFolder
 from lfadsq.queue.task_lists import read_task_list
 from lfadsq.queue.tasks import Task, tasks_from_specs
@@ -45,6 +47,7 @@ class Lookout:
         self._script = script
         self._tell_tasks = tell_tasks
         self._wishes_seen: object = None
+        self._complaint = ""
         self._script_seen = _fingerprint(script)
         self._next_s = 0.0
         self._next_script_s = time.monotonic() + _LOOK_AT_SCRIPT_S
@@ -68,15 +71,19 @@ class Lookout:
             self._look_at_script(self._script)
         if self._control is None:
             return None
-        seen = self._control.fingerprint()
-        if seen == self._wishes_seen:
-            return None
-        self._wishes_seen = seen
         try:
-            return self._control.read()
+            seen = self._control.fingerprint()
+            if seen == self._wishes_seen:
+                return None
+            wishes = self._control.read()
         except LfadsqError as error:
-            _logger.warning("what people want of this queue cannot be read: %s", error)
+            # Looked at again and again, but told once.
+            if str(error) != self._complaint:
+                _logger.warning("what people want of this queue cannot be read: %s", error)
+            self._complaint = str(error)
             return None
+        self._wishes_seen, self._complaint = seen, ""
+        return replace(wishes, added=_usable(wishes.added, self._control.paths.wishes))
 
     def _look_at_script(self, script: Path) -> None:
         seen = _fingerprint(script)
@@ -92,6 +99,28 @@ class Lookout:
             self._tell_tasks(tasks_from_specs(read_task_list(script).specs))
         except LfadsqError as error:
             _logger.warning("%s has changed, but its tasks cannot be read: %s", script, error)
+
+
+def _usable(specs: Sequence[Mapping[str, Any]], source: Path) -> tuple[Mapping[str, Any], ...]:
+    """Leave out what is no task: a slip in a file must not end what runs."""
+    try:
+        tasks_from_specs(specs)
+        return tuple(specs)
+    except ConfigError:
+        pass  # find out which
+    good: list[Mapping[str, Any]] = []
+    for spec in specs:
+        try:
+            tasks_from_specs([spec])
+            good.append(spec)
+        except ConfigError as error:
+            _logger.warning("%s: an added task is left out: %s", source, error.problem)
+    try:
+        tasks_from_specs(good)
+    except ConfigError as error:
+        _logger.warning("%s: no added task is taken: %s", source, error.problem)
+        return ()
+    return tuple(good)
 
 
 def _fingerprint(path: Path | None) -> object:

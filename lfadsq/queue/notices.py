@@ -99,7 +99,11 @@ class NoticeReporter:
             self._queue_name = event.queue_name
         elif isinstance(event, TaskFinished):
             self._counts["finished"] += 1
-            self._send("finished", f"finished: {event.task.name}", event.task)
+            attempt = event.attempt
+            device_name = attempt.device_name if attempt is not None else ""
+            self._send(
+                "finished", f"finished: {event.task.name}", event.task, device_name=device_name
+            )
         elif isinstance(event, TaskFailed):
             self._counts["failed"] += 1
             self._send("failed", failure_text(event.failure), event.task, event.failure)
@@ -132,7 +136,12 @@ class NoticeReporter:
         self._send("done", summary_text(summary))
 
     def _send(
-        self, kind: str, message: str, task: Any = None, failure: Failure | None = None
+        self,
+        kind: str,
+        message: str,
+        task: Any = None,
+        failure: Failure | None = None,
+        device_name: str = "",
     ) -> None:
         if kind not in self._on:
             return
@@ -147,7 +156,7 @@ class NoticeReporter:
             "cause": failure.cause.value if failure else "",
             "message": message,
             "log": str(task.outfile) if task else "",
-            "device": failure.device_name if failure else "",
+            "device": failure.device_name if failure else device_name,
             **{f"num_{word}": count for word, count in self._counts.items()},
         }
         for channel in self._channels:

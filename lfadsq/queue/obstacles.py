@@ -62,11 +62,14 @@ def _obstacle(task: TaskStatus, device: DeviceStatus, queue: Snapshot) -> Obstac
         lacks_mb = need_mb - left_mb
         since = device.since_when_below(need_mb)
         used_mb = device.memory_total_mb - device.memory_free_mb
+        promised_mb = device.memory_free_mb - left_mb
         kind = "short of memory"
         reason = (
             f"{lacks_mb:.0f} MB are missing: {left_mb:.0f} of {device.memory_total_mb:.0f} MB are"
             f" left, {used_mb:.0f} MB are in use"
         )
+        if promised_mb >= 0.5:
+            reason += f", {promised_mb:.0f} MB are reserved and not taken yet"
         if device.tasks:
             reason += f", {busy_with}"
     elif sum(len(one.tasks) for one in queue.devices) >= queue.max_tasks:

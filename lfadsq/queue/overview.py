@@ -29,6 +29,7 @@ __all__ = [
     "is_collection",
     "look",
     "parse_time_s",
+    "scripts_in",
     "task_of",
 ]
 
@@ -172,23 +173,24 @@ def look(collection: Path, script: Path | None = None, *, beyond_queues: bool = 
     live = tuple(queue for queue, lives in queues if lives)
     last = next((queue for queue, lives in queues if not lives), None)
     known = _merged(live)
+    failed_before = {task.name: task for task in last.tasks} if last is not None else {}
     statuses: dict[str, TaskStatus] = {} if script else dict(known)
     problem = ""
     tasks: list[Task] = []
     if script or beyond_queues or not live:
-        tasks, problem = _tasks_of_scripts([script] if script else _scripts_in(collection))
+        tasks, problem = _tasks_of_scripts([script] if script else scripts_in(collection))
         if not tasks and not live and not script and last is not None:
             tasks = [task_of(status) for status in last.tasks]
     if not script:
-        added, wrong = _tasks_of_specs(wishes.added, f"what was added to {collection}")
+        added, wrong = _tasks_of_specs(wishes.added, str(control.paths.wishes))
         tasks, problem = [*tasks, *added], problem or wrong
     for task in tasks:
         if task.name not in statuses:
             status = known.get(task.name)
-            is_same = status is not None and status.donefile == str(task.donefile)
-            statuses[task.name] = (
-                status if is_same and status else _status_from_files(task, wishes, bool(live))
-            )
+            if status is None or status.donefile != str(task.donefile):
+                status = _status_from_files(task, wishes, bool(live))
+                status = _or_never_started(status, failed_before.get(task.name), wishes)
+            statuses[task.name] = status
     return Overview(collection, wishes, live, last, tuple(statuses.values()), problem)
 
 
@@ -228,7 +230,8 @@ def _merged(queues: Iterable[Snapshot]) -> dict[str, TaskStatus]:
     return best
 
 
-def _scripts_in(collection: Path) -> list[Path]:
+def scripts_in(collection: Path) -> list[Path]:
+    """List the scripts in a collection that run a queue, that of all its runs first."""
     return sorted(
         collection.glob(_SCRIPTS), key=lambda script: (script.name != MAIN_SCRIPT, script)
     )
@@ -253,6 +256,29 @@ def _tasks_of_specs(specs: Iterable[Mapping[str, Any]], source: str) -> tuple[li
         return tasks_from_specs(list(specs)), ""
     except ConfigError as error:
         return [], f"{source}: {error.problem}"
+
+
+def _or_never_started(status: TaskStatus, before: TaskStatus | None, wishes: Wishes) -> TaskStatus:
+    """Give what the last queue said of a task that failed before it came to an attempt.
+
+    No file but its snapshot tells of that, for instance of a task that fits no device.
+    """
+    is_it = (
+        before is not None
+        and before.state is TaskState.FAILED
+        and before.attempt == status.attempt == 0
+        and before.donefile == status.donefile
+        and before.memory_mb == status.memory_mb
+        and status.state is TaskState.WAITING
+        and status.name not in wishes.forgiven
+    )
+    return (
+        replace(
+            status, state=before.state, cause=before.cause, reason=before.reason, since=before.since
+        )
+        if is_it and before
+        else status
+    )
 
 
 def _status_from_files(task: Task, wishes: Wishes, has_queue: bool) -> TaskStatus:
@@ -307,8 +333,12 @@ def _state_from_files(
     elif last is not None and not wishes.holds_back(name):
         return TaskState.INTERRUPTED, "a new queue goes on from its checkpoint"
     if wishes.holds_back(name):
-        return TaskState.PAUSED, "a person holds it back"
+        return TaskState.PAUSED, _why_paused(name, wishes)
     return TaskState.WAITING, "the queue has yet to take it" if has_queue else "no queue runs"
+
+
+def _why_paused(name: str, wishes: Wishes) -> str:
+    return "the queue is paused" if name not in wishes.paused else "a person paused it"
 
 
 def _is_held(lock: Path) -> bool:

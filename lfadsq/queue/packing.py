@@ -5,22 +5,29 @@ The policy, in the order in which it decides:
 1. Tasks are looked at by priority, then the longest expected first, then in the order given. No
    more than `max_tasks` run at once in all, and no more on a device than its own `max_tasks` (one
    for a GPU, if that was asked for).
-2. A task fits a device that has a place and enough memory: what is free now, less what running
+2. Only if devices are shared, and those who may start need more memory than there is: among equal
+   priority large tasks, of which fewer than four fit together on the largest device, and those that
+   want to be alone, go before longer ones: they have few places, and small ones fill what is left.
+   But who is expected to take nearly as long as all that waits would need on all devices together
+   is urgent, and goes before them. If no lengths are known, the order is as given.
+3. A task fits a device that has a place and enough memory: what is free now, less what running
    tasks have reserved and not yet taken. A task that wants to be alone fits only a device without
    any task of ours, and no other joins it there.
-3. Of the devices it fits, it gets the emptiest: the one with the fewest of our tasks, then the one
-   of which the least is in use (in steps of 5 %), then the smallest, to save the larger ones.
-4. A task that fits nothing now is passed by those behind it that do fit, so that no memory is idle
+4. Of the devices it fits, it gets the emptiest: the one with the fewest of our tasks, then the one
+   of which the least is in use (in steps of 5 %), then the smallest, to save the larger ones. If
+   memory is as short as in 2, shared devices get full in any case, and it gets the one with the
+   least left, to save the most in one piece for large tasks.
+5. A task that fits nothing now is passed by those behind it that do fit, so that no memory is idle
    while it waits; but for the first such task, the device where it will have room soonest is kept.
    If nobody knows when running tasks end, that is the device where the least has to be freed.
-5. A kept device takes only tasks that should end before it is wanted, or that leave enough beside
-   the task it is kept for. As every task comes to be the first in its turn, none is starved.
-6. A device that others have filled is not kept: what they do, and when, is not for us to know.
+6. A kept device takes only tasks that should end before it is wanted. As every task comes to be
+   the first in its turn, none is starved.
+7. A device that others have filled is not kept: what they do, and when, is not for us to know.
    Then a device is kept for the next task in line.
-7. If more tasks have left the line than were in it when somebody joined, he was overtaken by later
-   ones again and again: he comes first in the highest priority, whatever others expect.
-8. A task goes to a device that it failed on only if no other could ever hold it.
-9. A task that needs more than any device has in all is told so, and never waits.
+8. If more tasks have left the line than were in it when somebody joined, he was overtaken by later
+   ones again and again: he comes first in the highest priority, however long or large others are.
+9. A task goes to a device that it failed on only if no other could ever hold it, and one that needs
+   more than any device has in all is told so, and never waits.
 
 One decision looks only at devices where something has changed since the last one: elsewhere nobody
 fitted then, so nobody fits now. `pack` decides from scratch; `Places` remembers, for clusters.
@@ -51,6 +58,11 @@ __all__ = [
     "pack",
     "shortfalls",
 ]
+
+_NUM_OF_LARGE = 4
+"""Tasks are large if fewer than so many fit together on the largest device."""
+_MARGIN = 0.7
+"""A task is urgent somewhat before its time has come, for expectations are seldom exact."""
 
 
 @dataclass(frozen=True)
@@ -158,11 +170,13 @@ class Places:
             mine = self._running.setdefault(device.device_id, {})
             self._places[device.device_id] = Place(device, mine)
         # What earlier decisions found out: where somebody who waits may fit, and for which line
-        # that holds; who reaches most; and where there will be room soonest.
+        # that holds; who reaches most; where there will be room soonest; what each has left and
+        # could reach, in whole numbers, and the sums of these.
         self._unsettled: dict[str, None]
         self._settled_for: tuple[WaitingLine, int] | None
         self._reach: tuple[float, str] | None
         self._upcoming: Upcoming
+        self._share: dict[str, tuple[int, int]]
         self._forget()
 
     def of(self, devices: Sequence[Device]) -> list[Place]:
@@ -177,9 +191,10 @@ class Places:
             self._places[device.device_id] = Place(device, mine)
             self._forget()
             return
-        if device.memory_total_mb != place.device.memory_total_mb:
-            self._forget()
+        was = place.device
         place.measure(device)
+        if (was.memory_total_mb, was.max_tasks) != (device.memory_total_mb, device.max_tasks):
+            self._forget()
         self._touch(device.device_id)
 
     def lose(self, device_id: str) -> None:
@@ -218,8 +233,8 @@ class Places:
             return Packing((), fits_nowhere, False)
         if self._settled_for is None or self._settled_for != (waiting, waiting.version):
             self._unsettled = dict.fromkeys(self._places)
-        decision = _Decision(self, waiting, now_s)
-        placements = decision.placements(num_free)
+        decision = _Decision(self, waiting, num_free, now_s)
+        placements = decision.placements()
         is_settled = len(placements) < num_free
         if is_settled:
             self._settled_for = (waiting, waiting.version)
@@ -240,9 +255,14 @@ class Places:
         self._largest_mb = max(
             (place.device.memory_total_mb for place in self._places.values()), default=math.inf
         )
+        self._are_shared = any(place.device.max_tasks > 1 for place in self._places.values())
         self._unsettled = dict.fromkeys(self._places)
         self._settled_for = self._reach = None
         self._upcoming = Upcoming(self._places)
+        self._left_mb = self._reach_in_all_mb = 0
+        self._share = {}
+        for device_id in self._places:
+            self._sum_up(device_id)
         self._of_others = {
             name for name, place in self._places.items() if place.may_gain_from_others
         }
@@ -262,10 +282,20 @@ class Places:
             elif self._reach[1] == device_id:
                 self._reach = None
         self._upcoming.touch(device_id)
+        self._sum_up(device_id)
         if self._places[device_id].may_gain_from_others:
             self._of_others.add(device_id)
         else:
             self._of_others.discard(device_id)
+
+    def _sum_up(self, device_id: str) -> None:
+        place = self._places[device_id]
+        old_left_mb, old_reach_mb = self._share.get(device_id, (0, 0))
+        left_mb = max(0, round(place.left_mb)) if place.has_room else 0
+        reach_mb = max(0, round(place.reach_mb))
+        self._share[device_id] = (left_mb, reach_mb)
+        self._left_mb += left_mb - old_left_mb
+        self._reach_in_all_mb += reach_mb - old_reach_mb
 
     def _may_gain_from_others(self, least_mb: float) -> bool:
         return any(
@@ -284,6 +314,25 @@ class Places:
         if self._reach is None:
             self._reach = max((place.reach_mb, name) for name, place in self._places.items())
         return self._reach[0]
+
+    @property
+    def large_mb(self) -> float:
+        """What a task needs more than, if it is large [MB]."""
+        return self._largest_mb / _NUM_OF_LARGE
+
+    def urgent_s(self, waiting: WaitingLine) -> float:
+        """Give the time from which on a task is urgent that is expected to take so long [s].
+
+        0, so that all are, if no device is shared.
+        """
+        if not self._are_shared:
+            return 0.0
+        return _MARGIN * waiting.total_mb_s / max(1, self._reach_in_all_mb)
+
+    def will_be_full(self, waiting: WaitingLine, num_free: int) -> bool:
+        """Tell whether those who wait and may start need more memory than is left."""
+        num_starting = min(num_free, len(waiting))
+        return waiting.total_mb * num_starting > self._left_mb * len(waiting)
 
     def shunned_by(self, need: Need) -> frozenset[str]:
         """Give the devices that a task avoids, if it could ever run on another."""
@@ -314,21 +363,23 @@ class Places:
 class _Decision:
     """One walk along the line."""
 
-    def __init__(self, places: Places, waiting: WaitingLine, now_s: float) -> None:
+    def __init__(self, places: Places, waiting: WaitingLine, num_free: int, now_s: float) -> None:
         self._places = places
         self._waiting = waiting
-        self._filling = Filling(places.open_places(), waiting.least_mb, now_s)
+        self._num_free = num_free
+        self._fills_up = fills_up = places.will_be_full(waiting, num_free)
+        self._filling = Filling(places.open_places(), waiting.least_mb, now_s, fills_up=fills_up)
         self.kept_for: str | None = None
         self.kept_device: str | None = None
 
-    def placements(self, num_free: int) -> tuple[Placement, ...]:
+    def placements(self) -> tuple[Placement, ...]:
         """Decide, and note what is kept for whom on the way."""
         placements: list[Placement] = []
         for need in self._candidates():
             placement = self._filling.put(need, self._places.shunned_by(need))
             if placement is not None:
                 placements.append(placement)
-                if len(placements) == num_free:
+                if len(placements) == self._num_free:
                     break
             elif self.kept_for is None:
                 self._keep(need, placements)
@@ -341,7 +392,9 @@ class _Decision:
                 break
             seen.add(need.name)
             yield need
-        for need in self._waiting.fitting(self._limits):
+        urgent_s = self._places.urgent_s(self._waiting) if self._fills_up else 0.0
+        large_mb = self._places.large_mb
+        for need in self._waiting.fitting(self._limits, urgent_s=urgent_s, large_mb=large_mb):
             if need.name not in seen:
                 yield need
 

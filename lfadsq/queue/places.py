@@ -84,15 +84,11 @@ class Vacancy:
     ----------
     at_s : float
         When those of our tasks that are in its way should have ended; infinite if nobody knows.
-    spare_mb : float
-        What will be left beside it at that time [MB]; -1 if nothing may run beside it, or nobody
-        knows the time.
     lacks_mb : float
         What has to be freed before [MB].
     """
 
     at_s: float
-    spare_mb: float
     lacks_mb: float
 
 
@@ -184,7 +180,4 @@ class Place:
             left_mb += ending.memory_mb
             num_tasks -= 1
             at_s = ending.ends_s
-        # Of places there is always one: that of the task whose end is waited for.
-        is_unsure = is_exclusive or math.isinf(at_s)
-        spare_mb = -1.0 if is_unsure else left_mb - need.memory_mb
-        return Vacancy(at_s, spare_mb, max(0.0, need.memory_mb - self.left_mb))
+        return Vacancy(at_s, max(0.0, need.memory_mb - self.left_mb))

@@ -21,6 +21,7 @@ __all__ = [
     "GroupEnd",
     "LeftGroup",
     "ProcessGroup",
+    "has_open",
     "signal_tokens",
 ]
 
@@ -247,6 +248,8 @@ class LeftGroup:
         Of its leader, as the lock's journal has it.
     lock_path : Path
         The lock that it holds.
+    token : str, optional
+        As the journal has it; by default it is read from the process.
 
     Attributes
     ----------
@@ -254,10 +257,12 @@ class LeftGroup:
         Its value of `TOKEN_VARIABLE`.
     """
 
-    def __init__(self, pid: int, lock_path: Path) -> None:
+    def __init__(self, pid: int, lock_path: Path, token: str = "") -> None:
         self._pid = pid
         self._lock_path = lock_path
-        self.token = ""
+        self.token = token
+        if token:
+            return
         with contextlib.suppress(OSError):
             for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 name, _, value = entry.partition(b"=")
@@ -265,12 +270,27 @@ class LeftGroup:
                     self.token = value.decode(errors="replace")
 
     def is_alive(self) -> bool:
-        """Tell whether it runs: a pid may be given again, but not with this lock open."""
+        """Tell whether its leader runs: a pid may be given again, but not with this lock open."""
         try:
             held = Path(f"/proc/{self._pid}/fd/{JOURNAL_DESCRIPTOR}").stat()
             return os.path.samestat(held, self._lock_path.stat())
         except OSError:
             return False
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Tell whether a process has a file open; if we may not look at it, whether it lives."""
+    try:
+        wanted = path.stat()
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):  # closed since it was listed
+                if os.path.samestat(entry.stat(), wanted):
+                    return True
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _group_exists(group_id: int) -> bool:

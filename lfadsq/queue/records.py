@@ -111,6 +111,8 @@ class Attempt:
         Of its task: what it took tells what others of this shape will.
     queue_id : str
         The queue that started it.
+    folder : str
+        Where it was started: relative paths in the command begin there.
     digest : str
         Of command and script: a repetition with the same gives the same (`lfadsq.queue.retries`).
     """
@@ -135,6 +137,7 @@ class Attempt:
     is_alone: bool = False
     shape: str = ""
     queue_id: str = ""
+    folder: str = ""
     digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:

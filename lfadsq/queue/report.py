@@ -6,8 +6,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from lfadsq.queue.board import Board
-from lfadsq.queue.events import Event, QueueEnded, QueueStarted, StopAsked, TasksAdded
+from lfadsq.queue.board import Board, Line
+from lfadsq.queue.events import (
+    Event,
+    Noted,
+    QueueEnded,
+    QueueStarted,
+    StopAsked,
+    StopRequested,
+    TasksAdded,
+)
+from lfadsq.queue.interrupts import GOES_ON
 from lfadsq.queue.reporters import QuietReporter, Reporters
 from lfadsq.queue.summary import summary_text, validation_costs
 from lfadsq.queue.texts import duration_text, failure_text
@@ -29,6 +38,12 @@ _HEARTBEAT_S = 60.0
 _REFRESH_HZ = 2
 _ROWS_SHOWN = 20
 _ROWS_IN_BEAT = 4
+
+
+def _is_answer(event: Event) -> bool:
+    """Tell whether the question at the terminal is over: it was answered, or nobody waits."""
+    is_refusal = isinstance(event, Noted) and event.text == GOES_ON
+    return is_refusal or isinstance(event, (StopRequested, QueueEnded))
 
 
 class ConsoleReporter:
@@ -60,6 +75,8 @@ class ConsoleReporter:
         self._board = Board()
         self._is_gone = False
         self._live: Any = None
+        # While a question is at the terminal: what would be written into it.
+        self._held: list[Line] | None = None
         self._closed = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -67,11 +84,14 @@ class ConsoleReporter:
         """Tell of an event."""
         with self._lock:
             line = self._board.take(event)
-        if line.text and not self._is_gone:
+        if isinstance(event, StopAsked):
+            self._make_room()
+        elif self._held is not None and _is_answer(event):
+            self._go_on()
+        if line.text and self._held is not None:
+            self._held.append(line)
+        elif line.text and not self._is_gone:
             self._write(line.text, line.style)
-        if self._live is not None:
-            # A question at the terminal must not be painted over.
-            (self._live.stop if isinstance(event, StopAsked) else self._live.start)()
         if isinstance(event, (QueueStarted, TasksAdded)):
             self._begin()
         elif isinstance(event, QueueEnded):
@@ -83,6 +103,7 @@ class ConsoleReporter:
     def close(self) -> None:
         """Take the table off the terminal."""
         self._closed.set()
+        self._go_on()
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -113,18 +134,39 @@ class ConsoleReporter:
         if has_begun or self._closed.is_set() or self._board.num_to_do == 0:
             return
         if self._console.is_terminal:
-            from rich.live import Live
-
-            self._live = Live(
-                get_renderable=self._table,
-                console=self._console,
-                refresh_per_second=_REFRESH_HZ,
-                transient=True,
-            )
-            self._live.start()
+            if self._held is None:
+                self._show_table()
         else:
             self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
             self._heart.start()
+
+    def _show_table(self) -> None:
+        from rich.live import Live
+
+        # A new one each time: one that is started again would first wipe out as many lines as the
+        # table had, though others stand there now.
+        self._live = Live(
+            get_renderable=self._table,
+            console=self._console,
+            refresh_per_second=_REFRESH_HZ,
+            transient=True,
+        )
+        self._live.start()
+
+    def _make_room(self) -> None:
+        """Leave the terminal to a question."""
+        if self._console.is_terminal and self._held is None:
+            self._held = []
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+
+    def _go_on(self) -> None:
+        """Say what was held back during a question."""
+        held, self._held = self._held or [], None
+        for line in held:
+            self._write(line.text, line.style)
+        self._begin()
 
     def _beat(self) -> None:
         while not self._closed.wait(self._heartbeat_s) and not self._is_gone:

@@ -54,7 +54,7 @@ class Again:
     Attributes
     ----------
     how : str
-        For people.
+        For people, as it reads after "again".
     delay_s : float
         Not before so much time has passed [s].
     memory_mb : float
@@ -102,11 +102,11 @@ def decide(failed: Sequence[Attempt], said: str, largest_mb: float) -> Again | N
         return None
     when = f"in {delay_s:g} s" if delay_s else "at once"
     if cause is Cause.NO_GPU:
-        return Again(f"again {when}, on another GPU if there is one", delay_s, avoids=last.device)
+        return Again(f"{when}, on another GPU if there is one", delay_s, avoids=last.device)
     if last.signal == "SIGKILL" and not last.is_alone:
         # Most often the kernel's answer to memory running short: neighbours may have taken it.
-        return Again(f"again {when}, alone on its device", delay_s, is_alone=True)
-    return Again(f"again {when}", delay_s)
+        return Again(f"{when}, alone on its device", delay_s, is_alone=True)
+    return Again(when, delay_s)
 
 
 def _with_more_memory(last: Attempt, delay_s: float, largest_mb: float) -> Again | None:
@@ -118,7 +118,7 @@ def _with_more_memory(last: Attempt, delay_s: float, largest_mb: float) -> Again
     wanted_mb = had_mb * _MORE_MEMORY if last.is_alone else had_mb
     memory_mb = max(last.memory_mb, min(wanted_mb, most_mb))
     return Again(
-        f"again, alone on a device with {memory_mb:.0f} MB free", delay_s, memory_mb, is_alone=True
+        f"alone on a device with {memory_mb:.0f} MB free", delay_s, memory_mb, is_alone=True
     )
 
 

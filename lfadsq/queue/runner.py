@@ -14,11 +14,11 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfadsq.errors import QueueError, StorageError
+from lfadsq.errors import LfadsqError, QueueError
 from lfadsq.queue.control import ControlFolder
 from lfadsq.queue.devices import CPU, DeviceSource
 from lfadsq.queue.elsewhere import Elsewhere
@@ -33,11 +33,12 @@ from lfadsq.queue.events import (
     Reporter,
     StopAsked,
     StopRequested,
+    TasksAdded,
     TaskStarted,
 )
 from lfadsq.queue.execution import Order, Result
 from lfadsq.queue.gauges import Gauges
-from lfadsq.queue.interrupts import Answer, Interrupts
+from lfadsq.queue.interrupts import GOES_ON, Answer, Interrupts
 from lfadsq.queue.ledger import Ledger
 from lfadsq.queue.lookout import Lookout
 from lfadsq.queue.machine import num_usable_cpus
@@ -107,7 +108,7 @@ class Runner:
         self._ledger.note_largest(self._gauges.largest_mb)
         capacity = sum(self._gauges.num_places.values()) or 1
         self._max_tasks = min(options.max_tasks, capacity)
-        self._elsewhere = Elsewhere(self._ledger, self._gauges.names, control, self._id)
+        self._elsewhere = Elsewhere(self._ledger, self._gauges.names, self._id)
         self._usage = UsageMeter()
         self._interrupts = Interrupts(self._inbox.put)
         self._lookout = Lookout(
@@ -140,12 +141,15 @@ class Runner:
 
     def run(self, reporter: Reporter) -> QueueSummary:
         """Run all tasks; see `lfadsq.queue.run_lfads_queue`."""
-        self._report = reporter.report
+        # What was wished before we began is told after we said that we begin.
+        early: list[Event] = []
+        self._report: Callable[[Event], None] = early.append
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._interrupts)
             self._join(stack)
             added = self._ledger.add(self._tasks)
             self._take_wishes(self._lookout.new_wishes())
+            self._report = reporter.report
             num_done = len(self._ledger.in_state(TaskState.DONE))
             self._report(
                 QueueStarted(
@@ -157,9 +161,9 @@ class Runner:
                     self._source.reason,
                 )
             )
-            for event in added:
-                if isinstance(event, Noted):
-                    self._report(event)
+            # Tasks that were added are counted in already.
+            self._report_all(e for e in added if isinstance(e, Noted))
+            self._report_all(e for e in early if not isinstance(e, TasksAdded))
             self._report_all(self._elsewhere.probe())
             self._ledger.learn_from_records(on_gpu=CPU not in self._gauges.names)
             if self._ledger.has_work():
@@ -220,7 +224,7 @@ class Runner:
             self._publish(at_once=self._must_show)
             for message in self._messages(self._patience_s()):
                 self._take(message)
-            events = self._elsewhere.look(self._endings)
+            events = self._elsewhere.look(self._endings, is_stopping=self._is_stopping)
             if events:
                 self._note_news()
                 self._report_all(events)
@@ -379,7 +383,7 @@ class Runner:
     def _on_answer(self, answer: Answer) -> None:
         self._is_asking = False
         if answer is Answer.CONTINUE:
-            self._report(Noted("the queue goes on"))
+            self._report(Noted(GOES_ON))
         elif not self._is_stopping:
             self._was_signalled = True
             self._stop("Ctrl-C", leaves=answer is Answer.LEAVE)
@@ -414,7 +418,7 @@ class Runner:
 
     def _forget_stop(self) -> None:
         if self._control is not None and self._id in self._wishes.stops:
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(LfadsqError):
                 self._control.edit(lambda wishes: wishes.without_stops([self._id]))
 
     def _publish(self, *, at_once: bool = False) -> None:

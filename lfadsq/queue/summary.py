@@ -17,6 +17,7 @@ from lfadsq.queue.texts import duration_text, hours_text
 __all__ = ["summary_dict", "summary_text", "validation_costs"]
 
 _NUM_SLOWEST = 3
+_NUM_SHOWN = 20
 _NO_COSTS: Mapping[str, float] = {}
 
 
@@ -132,10 +133,12 @@ def _details(summary: QueueSummary, costs: Mapping[str, float]) -> Iterator[str]
     best = _best(costs)
     if best is not None:
         yield f"  lowest validation cost: {best} ({costs[best]:.2f})"
-    for failure in summary.failed:
-        yield f"  failed: {failure.name}: {failure.cause.value} (log: {failure.log})"
-    for name in summary.cancelled:
-        yield f"  cancelled: {name}: {Cause.CANCELLED.value}"
+    failed = [f"{one.name}: {one.cause.value} (log: {one.log})" for one in summary.failed]
+    cancelled = [f"{name}: {Cause.CANCELLED.value}" for name in summary.cancelled]
+    for word, texts in (("failed", failed), ("cancelled", cancelled)):
+        yield from (f"  {word}: {text}" for text in texts[:_NUM_SHOWN])
+        if len(texts) > _NUM_SHOWN:
+            yield f"  {word}: {len(texts) - _NUM_SHOWN} more; `lfadsq queue status --all` has them"
 
 
 def _slowest(task_s: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from lfadsq.queue.events import Failure
 
-__all__ = ["duration_text", "failure_text", "hours_text", "retry_text"]
+__all__ = ["count_text", "duration_text", "failure_text", "hours_text", "retry_text"]
+
+
+def count_text(number: int, noun: str) -> str:
+    """Write how many there are of something.
+
+    >>> count_text(1, "task"), count_text(0, "running task")
+    ('1 task', '0 running tasks')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def duration_text(seconds: float) -> str:
@@ -28,10 +37,12 @@ def duration_text(seconds: float) -> str:
 def hours_text(seconds: float) -> str:
     """Write a sum of times in hours, with two digits at least.
 
-    >>> [hours_text(seconds) for seconds in (0, 11, 3600, 1e6)]
-    ['0', '0.0031', '1.0', '277.8']
+    >>> [hours_text(seconds) for seconds in (0, 0.1, 11, 3600, 1e6)]
+    ['0', 'under 0.001', '0.0031', '1.0', '277.8']
     """
     hours = seconds / 3600
+    if 0 < hours < 0.001:
+        return "under 0.001"
     return f"{hours:.1f}" if hours >= 0.95 else f"{hours:.2g}"
 
 

@@ -199,7 +199,7 @@ class DaskTransport:
         with self._lock:
             self._groups[name] = group
             told = self._told.get(name)
-            if told is None and self._all_end_for is not None:
+            if told is None and self._all_end_for is not None and self._left_other_end >= 0:
                 told = self._told[name] = _Told(self._all_end_for, signal.SIGTERM)
             if told is not None:
                 told.token = group.token

@@ -8,10 +8,11 @@ needs: whole blocks are passed over, and 100,000 tasks cost a decision little mo
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 __all__ = ["Limits", "Need", "WaitingLine"]
 
@@ -68,7 +69,8 @@ class Limits:
     brief_s: float = 0.0
 
 
-_Rank = tuple[int, float, int, str]
+_Rank = tuple[float | str, ...]
+"""Of a need; or the beginning of one, and then infinity where it is to be after all of these."""
 
 
 def _rank(need: Need) -> _Rank:
@@ -94,6 +96,9 @@ class WaitingLine:
         self._lanes: dict[int, _Lane] = {}
         self._blocks: list[_Block] = []
         self._version = 0
+        # Whole numbers, so that the sums do not depend on the order of what came and went.
+        self._total_mb = 0
+        self._total_mb_s = 0
         # Looked up at every decision; None where they have to be found again.
         self._least_mb: float | None = None
         self._most_mb: float | None = None
@@ -133,8 +138,7 @@ class WaitingLine:
     def least_mb(self) -> float:
         """The least memory that any of them needs [MB]; infinite if nobody waits."""
         if self._least_mb is None:
-            least_mb = (min(block.least_mb, block.least_alone_mb) for block in self._blocks)
-            self._least_mb = min(least_mb, default=math.inf)
+            self._least_mb = min((block.least_mb for block in self._blocks), default=math.inf)
         return self._least_mb
 
     @property
@@ -143,6 +147,16 @@ class WaitingLine:
         if self._most_mb is None:
             self._most_mb = max((block.most_mb for block in self._blocks), default=0.0)
         return self._most_mb
+
+    @property
+    def total_mb(self) -> int:
+        """The memory that all of them need together [MB]."""
+        return self._total_mb
+
+    @property
+    def total_mb_s(self) -> int:
+        """The memory that each needs times how long it may take, summed [MB s]."""
+        return self._total_mb_s
 
     def add(self, need: Need) -> None:
         """Let a task join the line at its place.
@@ -165,6 +179,7 @@ class WaitingLine:
         """
         need = self._needs.pop(name)
         self._take_out(need)
+        self._count(need, -1)
         lane = self._lanes[need.priority]
         lane.leave(name)
         if not lane.tickets:
@@ -186,6 +201,8 @@ class WaitingLine:
             return
         self._take_out(old)
         self._needs[need.name] = need
+        self._count(old, -1)
+        self._count(need, 1)
         self._version += 1
         self._insert(need)
 
@@ -206,33 +223,94 @@ class WaitingLine:
             if block.most_mb > memory_mb:
                 yield from (need for need in block.needs if need.memory_mb > memory_mb)
 
-    def fitting(self, limits: Callable[[], Limits]) -> Iterator[Need]:
-        """Give in order those that are within the limits of that moment.
+    def fitting(
+        self,
+        limits: Callable[[], Limits],
+        *,
+        urgent_s: float = 0.0,
+        large_mb: float = math.inf,
+    ) -> Iterator[Need]:
+        """Give those that are within the limits of that moment, by priority.
+
+        In each priority first the urgent, then the large and those that want to be alone, then all
+        others, and last those that fit only because they are brief; each of these in order.
 
         Parameters
         ----------
         limits : callable
             Asked again after each task given; what it says may only become less meanwhile.
+        urgent_s : float
+            Who may take at least so long is urgent [s]; 0: all are.
+        large_mb : float
+            Who needs more than this is large [MB].
         """
+        for priority in sorted(self._lanes, reverse=True):
+            start, end = (-priority,), (-priority, math.inf)
+            middle = (-priority, -urgent_s, math.inf) if urgent_s > 0 else end
+            given = set()
+            for need in chain(
+                self._within(limits, start, middle, large_mb, None),
+                self._within(limits, middle, end, large_mb, True),
+                self._within(limits, middle, end, large_mb, False),
+            ):
+                given.add(need.name)
+                yield need
+            for need in self._brief(limits, priority):
+                if need.name not in given:
+                    yield need
+
+    def _within(
+        self,
+        limits: Callable[[], Limits],
+        start: _Rank,
+        end: _Rank,
+        large_mb: float,
+        are_large: bool | None,
+    ) -> Iterator[Need]:
+        """Give in order those between two ranks that are within limits, and large or not."""
         now = limits()
-        for block in self._blocks:
-            if not block.holds(now):
+        most_mb = max(now.shared_mb, now.alone_mb)
+        if start == end or most_mb < self.least_mb:
+            return
+        if are_large and now.alone_mb < 0 and now.shared_mb <= large_mb:
+            return
+        for block in self._blocks_between(start, end):
+            if not block.holds(now, large_mb, are_large):
                 continue
-            for need in block.needs:
-                if need.memory_mb <= (now.alone_mb if need.is_alone else now.shared_mb) or (
-                    need.memory_mb <= now.brief_mb
-                    and 0 < need.expected_s <= now.brief_s
-                    and not need.is_alone
+            for need in block.between(start, end):
+                if need.memory_mb <= (now.alone_mb if need.is_alone else now.shared_mb) and (
+                    are_large is None or are_large == (need.memory_mb > large_mb or need.is_alone)
                 ):
                     yield need
                     now = limits()
+
+    def _brief(self, limits: Callable[[], Limits], priority: int) -> Iterator[Need]:
+        """Give in order those of a priority that are known to end soon enough."""
+        now = limits()
+        if now.brief_s <= 0 or now.brief_mb < self.least_mb:
+            return
+        start, end = (-priority, -now.brief_s), (-priority, 0.0)
+        for block in self._blocks_between(start, end):
+            if block.least_mb <= now.brief_mb:
+                for need in block.between(start, end):
+                    if need.memory_mb <= now.brief_mb and not need.is_alone:
+                        yield need
+                        now = limits()
+
+    def _blocks_between(self, start: _Rank, end: _Rank) -> list[_Block]:
+        return self._blocks[self._block_at(start) : self._block_at(end) + 1]
 
     def _register(self, need: Need) -> None:
         if need.name in self._needs:
             raise ValueError(f"{need.name!r} waits already")
         self._needs[need.name] = need
+        self._count(need, 1)
         self._lanes.setdefault(need.priority, _Lane()).join(need.name)
         self._version += 1
+
+    def _count(self, need: Need, sign: int) -> None:
+        self._total_mb += sign * round(need.memory_mb)
+        self._total_mb_s += sign * round(need.memory_mb * need.expected_s)
 
     def _insert(self, need: Need) -> None:
         self._least_mb = self._most_mb = None
@@ -244,7 +322,8 @@ class WaitingLine:
         block.insert(need)
         if len(block.needs) > _MAX_IN_BLOCK:
             middle = len(block.needs) // 2
-            self._blocks[at : at + 1] = [_Block(block.needs[:middle]), _Block(block.needs[middle:])]
+            halves = (block.needs[:middle], block.needs[middle:])
+            self._blocks[at : at + 1] = [_Block(half) for half in halves]
 
     def _take_out(self, need: Need) -> None:
         at = self._block_at(_rank(need))
@@ -265,43 +344,65 @@ class WaitingLine:
 class _Block:
     """Neighbours in the line, and the least and the most that any of them needs."""
 
-    __slots__ = ("least_alone_mb", "least_mb", "least_s", "most_mb", "needs")
+    __slots__ = ("_large_mb", "_least_alone_mb", "_least_large_mb", "_least_mb", "most_mb", "needs")
 
     def __init__(self, needs: list[Need]) -> None:
         self.needs = needs
+        self._large_mb = math.inf
         self.measure()
 
-    def measure(self) -> None:
-        shared = [need.memory_mb for need in self.needs if not need.is_alone]
-        alone = [need.memory_mb for need in self.needs if need.is_alone]
-        self.least_mb = min(shared, default=math.inf)
-        self.least_alone_mb = min(alone, default=math.inf)
-        self.most_mb = max(max(shared, default=0.0), max(alone, default=0.0))
-        known_s = (need.expected_s for need in self.needs if need.expected_s > 0)
-        self.least_s = min(known_s, default=math.inf)
+    @property
+    def least_mb(self) -> float:
+        """The least that any of them needs [MB]."""
+        return min(self._least_mb, self._least_large_mb, self._least_alone_mb)
 
-    def holds(self, limits: Limits) -> bool:
-        """Tell whether any of them may be within limits; never False if one is."""
-        return (
-            self.least_mb <= limits.shared_mb
-            or self.least_alone_mb <= limits.alone_mb
-            or (self.least_mb <= limits.brief_mb and self.least_s <= limits.brief_s)
-        )
+    def measure(self) -> None:
+        shared_mb = sorted([need.memory_mb for need in self.needs if not need.is_alone])
+        alone_mb = [need.memory_mb for need in self.needs if need.is_alone]
+        num_small = bisect_right(shared_mb, self._large_mb)
+        self._least_mb = shared_mb[0] if num_small else math.inf
+        self._least_large_mb = shared_mb[num_small] if num_small < len(shared_mb) else math.inf
+        self._least_alone_mb = min(alone_mb, default=math.inf)
+        self.most_mb = max(shared_mb[-1] if shared_mb else 0.0, max(alone_mb, default=0.0))
 
     def insert(self, need: Need) -> None:
         insort(self.needs, need, key=_rank)
+        memory_mb = need.memory_mb
         if need.is_alone:
-            self.least_alone_mb = min(self.least_alone_mb, need.memory_mb)
+            self._least_alone_mb = min(self._least_alone_mb, memory_mb)
+        elif memory_mb > self._large_mb:
+            self._least_large_mb = min(self._least_large_mb, memory_mb)
         else:
-            self.least_mb = min(self.least_mb, need.memory_mb)
-        self.most_mb = max(self.most_mb, need.memory_mb)
-        if need.expected_s > 0:
-            self.least_s = min(self.least_s, need.expected_s)
+            self._least_mb = min(self._least_mb, memory_mb)
+        self.most_mb = max(self.most_mb, memory_mb)
 
     def take_out(self, need: Need) -> None:
         del self.needs[bisect_left(self.needs, _rank(need), key=_rank)]
-        if need.memory_mb in (self.least_mb, self.least_alone_mb, self.most_mb):
+        if need.memory_mb in (
+            self._least_mb,
+            self._least_large_mb,
+            self._least_alone_mb,
+            self.most_mb,
+        ):
             self.measure()
+
+    def holds(self, limits: Limits, large_mb: float, are_large: bool | None) -> bool:
+        """Tell whether any may be within limits, and large or not; never False if one is."""
+        if large_mb != self._large_mb:
+            self._large_mb = large_mb
+            self.measure()
+        if are_large is None:
+            least_mb = min(self._least_mb, self._least_large_mb)
+        else:
+            least_mb = self._least_large_mb if are_large else self._least_mb
+        return least_mb <= limits.shared_mb or (
+            are_large is not False and self._least_alone_mb <= limits.alone_mb
+        )
+
+    def between(self, start: _Rank, end: _Rank) -> list[Need]:
+        """Give in order those between two ranks."""
+        first = bisect_left(self.needs, start, key=_rank)
+        return self.needs[first : bisect_left(self.needs, end, key=_rank)]
 
 
 class _Lane:

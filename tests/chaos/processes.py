@@ -7,10 +7,12 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["CHAOS_VARIABLE", "Found", "find_processes", "kill_all", "send"]
+__all__ = ["CHAOS_VARIABLE", "Found", "find_processes", "kill_all", "send", "wait_for"]
 
 CHAOS_VARIABLE = "LFADSQ_CHAOS"
 _TOKEN_VARIABLE = "LFADSQ_TASK_TOKEN"
@@ -85,3 +87,12 @@ def kill_all(chaos_id: str, deadline_s: float = 10.0) -> int:
             raise TimeoutError(f"cannot be killed: {', '.join(map(str, found))}")
         time.sleep(0.01)
     return len(killed)
+
+
+def wait_for(condition: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
+    """Wait until a condition holds; give what it says."""
+    end_s = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < end_s, f"did not happen within {within_s} s: {what}"
+        time.sleep(0.01)
+    return value

@@ -20,7 +20,7 @@ CHECKPOINT_EVERY = 3
 OVERLAPPED = 9
 
 _GONE_WITHIN_S = 0.3
-_SAVES_FOR_S = 1.5
+_SAVES_FOR_S = 0.8
 
 
 class Trainer:

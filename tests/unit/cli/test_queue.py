@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -17,12 +18,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from lfadsq.cli import effects, queue_status
 from lfadsq.cli.main import lfadsq
 from lfadsq.errors import ConfigError, LfadsqError, QueueError, RunExistsError, RunNotFoundError
+from lfadsq.queue.overview import look
 from lfadsq.queue.records import Cause, Record
-from lfadsq.queue.status import QueueState, Snapshot, TaskState
+from lfadsq.queue.status import DeviceStatus, QueueState, Snapshot, TaskState
 from lfadsq.queue.wishes import END, LEAVE, Wishes
 
 
@@ -583,3 +586,61 @@ def test_the_installed_command_reports_errors_in_one_line(tmp_path: Path) -> Non
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: ")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_status_on_a_narrow_terminal_cuts_no_name(collection: Any) -> None:
+    device = DeviceStatus("GPU-1", "GPU 0 (A100)", 40000.0, 30000.0, 20000.0, 2)
+    tasks = statuses(collection, TaskState.RUNNING, TaskState.WAITING)
+    for task in tasks:
+        Path(task.outfile).write_text("a long line " * 20 + "\n")
+    with collection.live_queue(*tasks, devices=(device,)):
+        overview = look(collection.folder)
+        for width in (40, 80, 200):
+            console = Console(file=io.StringIO(), width=width)
+            console.print(queue_status._render(overview, None, width))
+            lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+            assert max(map(len, lines)) <= width
+            joined = "".join(line.strip() for line in lines)
+            assert all(task.name in joined for task in tasks)
+            assert "30000" in joined
+            assert "GPU 0 (A100)" in " ".join(line.strip() for line in lines)
+            assert sum(line.strip().startswith("a long line") for line in lines) <= 1
+
+
+def test_explain_takes_the_collection_first(collection: Any) -> None:
+    collection.write_script()
+    name = collection.names[0]
+    assert f"{name}: waiting" in said("explain", collection.folder, name)
+    for words in ([collection.folder], [collection.folder, *collection.names[:2]], []):
+        result = call("explain", *words)
+        assert result.exit_code == 2, words
+
+
+def test_retry_of_what_is_paused_says_that_it_will_not_start(collection: Any) -> None:
+    collection.write_script()
+    name = collection.names[0]
+    collection.record(name, collection.failed(name))
+    collection.control.edit(lambda wishes: wishes.with_paused([name]))
+    assert "1 of them paused still: `lfadsq queue resume`" in said(
+        "queue", "retry", collection.folder, name
+    )
+
+
+def test_add_names_what_is_wrong_with_its_source(collection: Any, tmp_path: Path) -> None:
+    collection.write_script()
+    with pytest.raises(ConfigError, match=r"standard input: task 1.*; nothing was added"):
+        call("queue", "add", "-", "-C", collection.folder, answer='[{"name": "x"}]')
+    with pytest.raises(ConfigError, match="standard input is no JSON"):
+        call("queue", "add", "-", "-C", collection.folder, answer="{")
+    assert not collection.control.paths.wishes.exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [(TaskState.RUNNING, "has taken note"), (TaskState.WAITING, "has not finished")],
+)
+def test_priority_waits_for_no_sign_of_what_runs(
+    collection: Any, state: TaskState, words: str
+) -> None:
+    with collection.live_queue(*statuses(collection, state)):
+        assert words in said("queue", "priority", collection.folder, collection.names[0], 3)

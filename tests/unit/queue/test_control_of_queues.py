@@ -237,7 +237,8 @@ def test_cancel_ends_all_processes_of_a_run_and_lasts_until_it_is_tried_again(
     control = ControlFolder.of(tmp_path)
     queue = start_queue([spec, other], max_tasks_simultaneously=2)
     wait_until(all_run(spec, other), "both tasks")
-    stray_pid = int(wait_until((tmp_path / "stray").read_text, "the stray process"))
+    told = tmp_path / "stray"
+    stray_pid = int(wait_until(lambda: told.exists() and told.read_text(), "the stray process"))
     control.edit(lambda wishes: wishes.with_cancelled(["t"]))
     wait_until(lambda: not runs(spec) and not is_alive(stray_pid), "the end of all of it")
     wait_until(lambda: states(tmp_path)["t"] == "cancelled", "the books")

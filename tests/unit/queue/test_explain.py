@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +41,9 @@ def test_what_a_device_lacks_is_told_with_since_when(collection: Any) -> None:
     assert (found.lacks_mb, found.left_mb) == (5000.0, 20000.0)
     assert found.since == "2018-01-31T10:30:00.000+00:00"
     assert "other runs there" in found.reason
+    # What is left, in use, and reserved is all there is.
+    amounts = [float(number) for number in re.findall(r"(\d+)(?: of 40000)? MB are", found.reason)]
+    assert amounts == [5000.0, 20000.0, 10000.0, 10000.0]
     waiting = replace(collection.status(collection.names[0], TaskState.WAITING), memory_mb=25000.0)
     with collection.live_queue(waiting, devices=(device,)):
         _, text = explained(collection, collection.names[0])
@@ -95,7 +101,7 @@ def test_a_failed_run_is_told_with_all_that_helps(collection: Any) -> None:
         "| ResourceExhaustedError: OOM",
         "CUDA_VISIBLE_DEVICES=GPU-1",
         "raise gpu_memory_required",
-        f"lfadsq queue retry {name}",
+        f"to try it again: `python '{collection.folder / 'run_lfadsqueue.py'}'`",
     ):
         assert words in text
     assert "other attempt" not in text
@@ -123,6 +129,9 @@ def test_what_repeats_itself_is_not_tried_again(collection: Any) -> None:
     _, text = explained(collection, name)
     assert "after 'not a number' none" in text
     assert "the same seed and settings will do it again" in text
+    # A new queue refuses it, so that is not what to do; and the verb is said once.
+    assert text.count("queue retry") == 1
+    assert "run_lfadsqueue.py" not in text.partition("what to do")[2]
 
 
 def test_forgiven_attempts_are_told_as_such(collection: Any) -> None:
@@ -134,7 +143,7 @@ def test_forgiven_attempts_are_told_as_such(collection: Any) -> None:
     assert explanation.status.state is TaskState.WAITING
     assert "no longer counted" in text
     assert explanation.allowed == ""
-    assert "python run_lfadsqueue.py" in text
+    assert "start a queue: `python " in text
 
 
 def test_a_dead_queue_is_told_and_that_the_next_goes_on(collection: Any) -> None:
@@ -200,3 +209,39 @@ def test_every_state_can_be_told_and_written(collection: Any, state: TaskState) 
     data = json.loads(json.dumps(explanation.to_dict()))
     assert data["task"]["state"] == state.value
     assert data["attempts"][0]["exit_status"] == 1
+
+
+def test_a_paused_run_is_not_said_to_wait_for_a_device(collection: Any) -> None:
+    collection.write_script()
+    name = collection.names[0]
+    paused = replace(collection.status(name, TaskState.PAUSED), reason="paused")
+    collection.control.edit(lambda wishes: wishes.with_paused([name]))
+    with collection.live_queue(paused, devices=(GPU,)):
+        explanation, text = explained(collection, name)
+    assert explanation.obstacles == ()
+    assert f"{name}: paused (queue" in text
+    assert f"lfadsq queue resume -C '{collection.folder}' {name}" in text
+    collection.control.edit(lambda wishes: wishes.with_paused())
+    assert f"resume -C '{collection.folder}'` lets all go on" in explained(collection, name)[1]
+
+
+@pytest.mark.parametrize("state", [TaskState.FAILED, TaskState.CANCELLED, TaskState.PAUSED])
+def test_what_to_do_can_be_pasted_from_any_folder(
+    collection: Any, state: TaskState, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    collection.write_script()
+    name = collection.names[0]
+    collection.control.edit(lambda wishes: wishes.with_cancelled([name]).with_paused([name]))
+    with collection.live_queue(collection.status(name, state)):
+        explanation, _ = explained(collection, name)
+    found = re.search(r"`(lfadsq queue [^`]*)`", explanation.remedy)
+    assert found is not None
+    done = subprocess.run(
+        f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH {found[1]}",
+        shell=True,
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+    )
+    assert name in done.stdout or "nothing to try again" in done.stdout

@@ -29,7 +29,7 @@ from lfadsq.queue.events import (
 )
 from lfadsq.queue.mailbox import Mailbox
 from lfadsq.queue.notices import KINDS, NoticeReporter
-from lfadsq.queue.records import Cause
+from lfadsq.queue.records import Attempt, Cause
 from lfadsq.queue.tasks import Task
 
 from .conftest import is_alive, wait_until
@@ -108,7 +108,7 @@ def events_of(folder: Path, name: str = "a") -> list[Event]:
     return [
         QueueStarted("q", 3, 1, ("GPU 0",), 1, ""),
         TaskRetried(task, failure, "alone on its GPU"),
-        TaskFinished(task, None),
+        TaskFinished(task, Attempt(1, "true", "h", "GPU-y", "GPU 1", "2018", 0)),
         TaskFailed(task, failure),
         TaskCancelled(task),
         QueueEnded(summary),
@@ -166,6 +166,8 @@ def test_each_kind_is_told_by_command_and_webhook(tmp_path: Path, hook: Hook, ki
         "done": "[q] queue q: 2 finished, 1 done before, 1 failed, 1 cancelled in 1 min 15 s",
     }
     assert words[kind] in by_webhook["text"]
+    where = {"finished": "GPU 1", "failed": "GPU 0", "retried": "GPU 0"}
+    assert by_webhook["device"] == where.get(kind, "")
 
 
 def test_at_the_end_all_counts_are_there(tmp_path: Path, hook: Hook) -> None:

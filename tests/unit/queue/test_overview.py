@@ -198,3 +198,43 @@ def test_a_control_folder_that_is_open_to_all_is_not_read(collection: Any) -> No
     collection.control.paths.folder.chmod(0o777)
     with pytest.raises(QueueError, match="everybody"):
         look(collection.folder)
+
+
+def test_what_failed_before_it_was_tried_is_still_known_when_its_queue_has_ended(
+    collection: Any,
+) -> None:
+    collection.write_script()
+    name, other = collection.names[:2]
+    failed = replace(
+        collection.status(name, TaskState.FAILED),
+        cause=Cause.FITS_NOWHERE.value,
+        reason="it needs more",
+        memory_mb=collection.tasks[name].memory_mb,
+        attempt=0,
+    )
+    with collection.live_queue(failed, collection.status(other, TaskState.WAITING)):
+        pass
+    tasks = look(collection.folder).tasks
+    assert (tasks[0].state, tasks[0].cause) == (TaskState.FAILED, Cause.FITS_NOWHERE.value)
+    assert tasks[0].reason == "it needs more"
+    assert tasks[1].state is TaskState.WAITING
+    # Whoever lowers what it needs has changed the question.
+    collection.specs[0]["memory_req"] = 1
+    collection.write_script()
+    assert look(collection.folder).tasks[0].state is TaskState.WAITING
+
+
+def test_who_paused_is_told(collection: Any) -> None:
+    collection.write_script()
+    collection.control.edit(lambda wishes: wishes.with_paused([collection.names[0]]))
+    collection.control.edit(lambda wishes: wishes.with_paused())
+    reasons = [task.reason for task in look(collection.folder).tasks[:2]]
+    assert reasons == ["a person paused it", "the queue is paused"]
+
+
+def test_what_is_wrong_in_added_tasks_is_told_with_the_file(collection: Any) -> None:
+    collection.write_script()
+    collection.control.edit(lambda wishes: wishes.with_added([{"name": "x"}]))
+    overview = look(collection.folder)
+    assert overview.problem.startswith(f"{collection.control.paths.wishes}: task 1 ('x')")
+    assert len(overview.tasks) == len(collection.names)

@@ -60,6 +60,7 @@ def test_a_gpu_others_have_filled_is_left_alone() -> None:
     assert not packing.placements
     assert packing.is_waiting_for_others
     assert not packing.fits_nowhere
+    assert packing.kept_device is None
 
 
 def test_tasks_share_a_gpu_by_memory() -> None:
@@ -71,6 +72,72 @@ def test_tasks_share_a_gpu_by_memory() -> None:
 def test_tasks_spread_before_they_share() -> None:
     packing = pack([Need(str(n), 100) for n in range(4)], [gpu("a"), gpu("b", 2000)], {}, 10)
     assert Counter(placed(packing).values()) == {"a": 2, "b": 2}
+
+
+def test_a_large_task_finds_room_although_more_wait_than_there_is_room_for() -> None:
+    """Devices get full anyway: one after the other, so that there is room in one piece."""
+    needs = [*(Need(f"s{n}", 200, priority=1) for n in range(5)), Need("large", 900)]
+    devices = [gpu("a"), gpu("b")]
+    assert placed(pack([*needs, Need("more", 300)], devices, {}, 10))["large"] == "b"
+    # Where only a few may run at once there is no need to crowd.
+    assert Counter(placed(pack(needs, devices, {}, 4)).values()) == {"a": 2, "b": 2}
+
+
+def test_what_others_take_meanwhile_counts_for_what_there_is_room_for() -> None:
+    line = WaitingLine(Need(str(n), 200, order=n) for n in range(3))
+    places = Places([gpu("a"), gpu("b")], {})
+    assert placed(places.pack(line, 10)) == {"0": "a", "1": "b", "2": "a"}
+    others = [gpu("a", free=300), gpu("b", free=250)]
+    for device in others:
+        places.measure(device)
+    assert placed(places.pack(line, 10)) == {"0": "b", "1": "a"}
+    assert places.pack(line, 10) == policy.pack(line, others, {}, 10)
+
+
+def test_one_task_a_gpu_goes_to_the_emptiest_however_many_wait() -> None:
+    devices = [gpu("others use it", free=500, max_tasks=1), gpu("empty", max_tasks=1)]
+    needs = [Need(str(n), 400) for n in range(9)]
+    assert placed(pack(needs, devices, {}, 10)) == {"0": "empty", "1": "others use it"}
+
+
+def test_large_tasks_go_before_longer_ones() -> None:
+    """Small ones find room beside them, but not they beside small ones."""
+    small = [Need(f"s{n}", 200, expected_s=20) for n in range(40)]
+    quarter = Need("quarter", 250, expected_s=19)
+    large = Need("large", 251, expected_s=10)
+    packing = pack([*small, quarter, large], [gpu("a")], {}, 10)
+    assert placed(packing).keys() == {"large", "s0", "s1", "s2"}
+    alone = replace(quarter, is_alone=True)
+    assert placed(pack([*small, alone], [gpu("a")], {}, 10)).keys() == {"quarter"}
+
+
+def test_a_long_task_that_would_be_the_last_goes_before_large_ones() -> None:
+    large = [Need(f"l{n}", 500, expected_s=10) for n in range(8)]
+    # All of it takes 40 s and a little on all of the device.
+    for long_s, first in [(100, "long"), (15, "l0")]:
+        packing = pack([*large, Need("long", 10, expected_s=long_s)], [gpu("a")], {}, 4)
+        assert packing.placements[0].name == first
+
+
+def test_the_longest_goes_first_where_memory_is_not_short() -> None:
+    """One task a GPU, or few at once on one: a large task finds its place in its turn."""
+    needs = [Need("large", 500, expected_s=10), Need("long", 10, expected_s=20)]
+    assert placed(pack(needs, [gpu("a", max_tasks=1)], {}, 5)).keys() == {"long"}
+    assert placed(pack(needs, [gpu("a", max_tasks=4)], {}, 1)).keys() == {"long"}
+
+
+def test_priority_goes_before_size_and_length() -> None:
+    needs = [
+        Need("large", 900, expected_s=10),
+        Need("long", 200, expected_s=1000),
+        Need("wanted", 200, priority=1, expected_s=1),
+    ]
+    assert placed(pack(needs, [gpu("a", 1000)], {}, 1)).keys() == {"wanted"}
+
+
+def test_without_known_lengths_the_order_is_as_given() -> None:
+    needs = [Need("first", 200), Need("large", 900)]
+    assert placed(pack(needs, [gpu("a")], {}, 10)) == {"first": "a"}
 
 
 def test_no_more_at_once_than_allowed() -> None:
@@ -157,14 +224,11 @@ def test_who_is_known_to_end_soon_may_use_a_kept_device() -> None:
     assert (packing.kept_for, packing.kept_device) == ("large", "a")
 
 
-def test_who_leaves_enough_beside_a_large_one_may_use_its_device() -> None:
+def test_who_would_end_later_may_not_use_a_kept_device() -> None:
     running = {"r": Reservation("a", 500, ends_s=100)}
-    needs = [Need("large", 700, expected_s=50), *(Need(str(n), 150) for n in range(4))]
-    packing = pack(needs, [gpu("a", free=500)], running, 10)
-    assert placed(packing) == {"0": "a", "1": "a"}
-    # Nobody knows what there is beside it at a time that nobody knows.
-    running = {"r": Reservation("a", 500)}
+    needs = [Need("large", 700, expected_s=500), Need("small", 150, expected_s=101)]
     assert not pack(needs, [gpu("a", free=500)], running, 10).placements
+    assert placed(pack(needs, [gpu("a", free=500)], running, 10, now_s=-1)) == {"small": "a"}
 
 
 def test_nothing_runs_beside_one_that_waits_to_be_alone_not_even_what_needs_nothing() -> None:
@@ -325,6 +389,28 @@ def shunned(need: Need, devices: Sequence[Device]) -> frozenset[str]:
     return need.avoids if any(d.memory_total_mb >= need.memory_mb for d in others) else frozenset()
 
 
+def turns(
+    line: WaitingLine, devices: Sequence[Device], running: Mapping[str, Reservation]
+) -> dict[str, int]:
+    """Number tasks in the order of the policy: priority, then urgent, then large, then others."""
+    reach_mb = 0
+    for device in devices:
+        mine = [r for r in running.values() if r.device_id == device.device_id]
+        if not device.closed_because and device.max_tasks:
+            all_mb = memory_left_mb(device, mine) + sum(r.memory_mb for r in mine)
+            reach_mb += max(0, round(all_mb))
+    all_mb_s = sum(round(need.memory_mb * need.expected_s) for need in line)
+    urgent_s = 0.7 * all_mb_s / max(1, reach_mb)
+    large_mb = max((device.memory_total_mb for device in devices), default=0) / 4
+
+    def turn(need: Need) -> tuple[int, int]:
+        is_large = need.memory_mb > large_mb or need.is_alone
+        group = 0 if need.expected_s >= urgent_s else 1 if is_large else 2
+        return (-need.priority, group)
+
+    return {need.name: n for n, need in enumerate(sorted(line, key=turn))}
+
+
 @given(devices_strategy, needs_strategy, running_strategy, st.integers(1, 12))
 def test_invariants(
     devices: list[Device], needs: list[Need], running: dict[str, Reservation], max_tasks: int
@@ -334,7 +420,7 @@ def test_invariants(
     packing = policy.pack(line, devices, running, max_tasks, now_s=40)
     assert (list(line), running) == (before, running_before)
     assert policy.pack(line, devices, running, max_tasks, now_s=40) == packing
-    rank = {need.name: n for n, need in enumerate(line)}
+    rank = turns(line, devices, running)
     by_name = {need.name: need for need in needs}
     on = {p.name: p.device_id for p in packing.placements}
     names = [p.name for p in packing.placements]
@@ -479,3 +565,20 @@ def test_a_never_ending_stream_of_small_tasks_starves_nobody(
         now_s, ended = heapq.heappop(ends)
         del running[ended]
         assert number < 400, "it still waits"
+
+
+@pytest.mark.parametrize("said_s", [10.0, 1000.0])
+def test_a_never_ending_stream_of_large_tasks_starves_no_small_one(said_s: float) -> None:
+    wanted = Need("wanted", 200, expected_s=5)
+    line = WaitingLine([wanted, *(Need(f"other{n}", 200, expected_s=5) for n in range(3))])
+    running: dict[str, Reservation] = {}
+    for number in range(200):
+        while len(line) < 8:
+            line.add(Need(f"l{number}.{len(line)}", 900, expected_s=said_s, order=1 + number))
+        for placement in policy.pack(line, [gpu("a")], running, 1, now_s=number).placements:
+            line.remove(placement.name)
+            running = {placement.name: placement.reservation}
+        if "wanted" in running:
+            return
+        running = {}
+    pytest.fail("it still waits")

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -27,7 +27,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from .crashing import processes_of
+from lfadsq.queue.control import ControlFolder
+from lfadsq.queue.status import Snapshot
+from lfadsq.queue.wishes import LEAVE
+
+from .crashing import kill, processes_of
 
 PROGRAM = Path(__file__).with_name("crashing.py")
 
@@ -35,6 +39,9 @@ COMMAND = (
     "exec 8>>{notes}/alone; flock -n 8 || echo two >> {notes}/overlaps;"
     " echo start >> {notes}/starts; case $(cat {notes}/mode) in"
     " good) sleep 0.02; exit 0;; bad) exit 3;;"
+    # Until it is let go, or told to end: then it saves, and its status says nothing.
+    " long) trap 'echo saved >> {notes}/saves; exit 0' TERM;"
+    " while ! test -e {notes}/go; do sleep 0.01; done; exit 0;;"
     ' nan) echo "the cost became NaN"; exit 1;; esac'
 )
 SPEC = {
@@ -62,15 +69,29 @@ class Server:
 
     def run(self, **asked: Any) -> list[int]:
         """Run queues to their end; give their statuses, negative for a signal."""
+        self.start(**asked)
+        return self.finish()
+
+    def start(self, **asked: Any) -> None:
+        """Start queues; `finish` must follow."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
+
+    def finish(self) -> list[int]:
+        """Wait until the queues have ended; give their statuses."""
+        assert self._process.stdout is not None
         return list(json.loads(self._process.stdout.readline()))
 
     def close(self) -> None:
         """End it."""
-        self._process.communicate(timeout=30)
+        try:
+            self._process.communicate(timeout=30)
+        finally:
+            # Of a test that failed, tasks may be left; of the others there is no folder any more.
+            self._process.kill()
+            for folder in self.scratch.iterdir():
+                kill(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +114,7 @@ class RunHistory(RuleBasedStateMachine):
         self.notes.mkdir()
         self.marker = self.run / "lfads.done"
         self.record = self.run / "lfads.record.json"
+        self.control = ControlFolder.of(self.folder)
         self.seen: list[dict[str, Any]] = []
         self.num_forgotten = 0
         self.is_made_by_hand = False
@@ -119,6 +141,22 @@ class RunHistory(RuleBasedStateMachine):
         asked = {"waits": False, "options": {}, **asked}
         self.is_undisturbed = asked["step"] == 0
         return self.server.run(folder=str(self.folder), specs=[SPEC], **asked)
+
+    def start_long_task(self) -> int:
+        """Start a queue whose task goes on until it is let go; give how many starts there were."""
+        self.wait_until_quiet()
+        self.set_mode("long")
+        (self.notes / "go").unlink(missing_ok=True)
+        before = self.num_starts()
+        self.is_undisturbed = True
+        asked = {"num_queues": 1, "step": 0, "victims": "queue", "waits": False, "options": {}}
+        self.server.start(folder=str(self.folder), specs=[SPEC], **asked)
+        self.wait_for(lambda: self.num_starts() > before and self.attempts(), "the start")
+        return before
+
+    def newest_end(self) -> tuple[str | None, str | None]:
+        newest = self.attempts()[-1]
+        return newest["outcome"], newest["cause"]
 
     def num_starts(self) -> int:
         path = self.notes / "starts"
@@ -193,10 +231,70 @@ class RunHistory(RuleBasedStateMachine):
             self.seen = []
             assert (self.run / "lfads.record.json.damaged").exists()
 
+    @precondition(lambda self: self.may_run())
+    @rule()
+    def cancel_and_retry(self) -> None:
+        before = self.start_long_task()
+        self.control.edit(lambda wishes: wishes.with_cancelled(["train"]))
+        assert self.server.finish() in ([0], [1])
+        assert self.newest_end() == ("cancelled", "cancelled by user")
+        self.set_mode("good")
+        self.queues(num_queues=1, step=0, victims="queue")
+        assert self.num_starts() == before + 1, "run though it was cancelled"
+        newest = {"train": self.attempts()[-1]["number"]}
+        self.control.edit(lambda wishes: wishes.with_retried(newest))
+
+    @precondition(lambda self: self.may_run())
+    @rule()
+    def pause_now_and_resume(self) -> None:
+        before = self.start_long_task()
+        self.control.edit(lambda wishes: wishes.with_paused(now=True))
+        self.wait_for(lambda: self.newest_end()[0] is not None, "the pause")
+        assert self.newest_end() == ("interrupted", "paused by user")
+        self.set_mode("good")
+        self.control.edit(lambda wishes: wishes.with_resumed())
+        assert self.server.finish() == [0]
+        assert self.num_starts() == before + 2
+
+    @precondition(lambda self: self.may_run())
+    @rule(dies=st.booleans())
+    def leave_and_take_up(self, dies: bool) -> None:
+        before = self.start_long_task()
+        self.wait_for(lambda: len(self.live_queues()) == 1, "its snapshot")
+        (snapshot,) = self.live_queues()
+        self.control.edit(lambda wishes: wishes.with_stops([snapshot.queue_id], LEAVE))
+        self.server.finish()
+        assert self.newest_end() == (None, None)
+        self.set_mode("good")
+        if dies:
+            (self.notes / "go").touch()
+            self.wait_until_quiet()
+            self.queues(num_queues=1, step=0, victims="queue")
+        else:
+            asked = {"num_queues": 2, "step": 0, "victims": "queue", "waits": False, "options": {}}
+            self.server.start(folder=str(self.folder), specs=[SPEC], **asked)
+            self.wait_for(lambda: len(self.live_queues()) == 2, "two queues")
+            (self.notes / "go").touch()
+            self.server.finish()
+        assert self.num_starts() == before + 1, "run again though it had been left to itself"
+        assert self.newest_end() == ("succeeded", None)
+
+    def live_queues(self) -> list[Snapshot]:
+        return [snapshot for snapshot, lives in self.control.queues() if lives]
+
+    def may_run(self) -> bool:
+        """Tell whether a queue would run the task."""
+        last = self.seen[-1] if self.seen else None
+        refuses = last is not None and last["cause"] == "not a number"
+        return not (self.knows_success() or refuses)
+
     def wait_until_quiet(self) -> None:
+        self.wait_for(lambda: not processes_of(str(self.folder)), "the end of all processes")
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
         end_s = time.monotonic() + 10
-        while processes_of(str(self.folder)):
-            assert time.monotonic() < end_s, processes_of(str(self.folder))
+        while not condition():
+            assert time.monotonic() < end_s, f"did not happen: {what}; {self.attempts()}"
             time.sleep(0.002)
 
     @invariant()
@@ -239,15 +337,17 @@ def check(server: Server, max_examples: int, num_steps: int) -> None:
             max_examples=max_examples,
             stateful_step_count=num_steps,
             deadline=None,
+            # To shrink what takes seconds each time would take minutes.
+            phases=[Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
 def test_a_run_has_a_legal_history_whatever_happens(server: Server) -> None:
-    check(server, max_examples=15, num_steps=6)
+    check(server, max_examples=5, num_steps=6)
 
 
 @pytest.mark.slow
 def test_many_runs_have_a_legal_history(server: Server) -> None:
-    check(server, max_examples=150, num_steps=15)
+    check(server, max_examples=18, num_steps=10)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lfadsq.queue.board import Board
 from lfadsq.queue.events import (
     Event,
     Failure,
@@ -15,6 +18,7 @@ from lfadsq.queue.events import (
     QueueEnded,
     QueueStarted,
     QueueSummary,
+    StopAsked,
     StopRequested,
     TaskCancelled,
     TaskFailed,
@@ -26,6 +30,7 @@ from lfadsq.queue.events import (
     TaskStarted,
     Usage,
 )
+from lfadsq.queue.interrupts import GOES_ON
 from lfadsq.queue.records import Attempt, Cause
 from lfadsq.queue.report import ConsoleReporter, QuietReporter, Reporters
 from lfadsq.queue.tasks import Task
@@ -57,6 +62,38 @@ def failure_in(folder: Path, name: str = "a", problem: str = "") -> Failure:
         problem,
         tried=("attempt 1 on GPU 1: not a number",),
     )
+
+
+class Screen(io.StringIO):
+    """A terminal that knows what rich says to it: lines, carriage returns, up, and erase."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = [""]
+        self._row = 0
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\n|\r|[^\x1b\n\r]+", text):
+                self._take(piece)
+        return len(text)
+
+    def _take(self, piece: str) -> None:
+        if piece == "\n":
+            self._row += 1
+            if self._row == len(self._lines):
+                self._lines.append("")
+        elif piece.endswith("A") and piece.startswith("\x1b"):
+            self._row = max(0, self._row - int(piece[2:-1] or 1))
+        elif piece == "\x1b[2K":
+            self._lines[self._row] = ""
+        elif not piece.startswith("\x1b"):
+            self._lines[self._row] += piece
+
+    def shown(self) -> str:
+        with self._lock:
+            return "\n".join(self._lines)
 
 
 def told(*events: Event) -> list[str]:
@@ -128,7 +165,7 @@ def test_what_people_do_to_a_queue_is_told(tmp_path: Path) -> None:
         f"  log:             {tmp_path / 'lfads.out'}",
         "SIGINT: leaving 2 running tasks to go on by themselves; the next queue takes them up",
         "SIGINT: ending 2 running tasks, for 20 s at most (once more to kill them now)",
-        "SIGINT again: killing 2 tasks",
+        "SIGINT again: killing 2 running tasks",
     ]
 
 
@@ -259,3 +296,64 @@ def test_a_closed_console_is_no_error(tmp_path: Path) -> None:
     out.close()
     reporter.report(TaskStarted(task_in(tmp_path), attempt()))
     reporter.close()
+
+
+def test_a_task_that_is_tried_again_counts_once(tmp_path: Path) -> None:
+    board = Board()
+    board.take(replace(STARTED, num_tasks=2, num_skipped=0))
+    a, b = task_in(tmp_path, "a"), task_in(tmp_path, "b")
+    board.take(TaskCancelled(b))
+    board.take(TaskFailed(a, failure_in(tmp_path, "a")))
+    assert board.counts_text() == "0 of 2 finished, 1 failed, 1 cancelled, 0 running, 0 waiting"
+    for task in (a, b):
+        board.take(TaskStarted(task, attempt(2)))
+    assert board.counts_text() == "0 of 2 finished, 0 failed, 2 running, 0 waiting"
+    for task in (a, b):
+        board.take(TaskFinished(task, attempt(2)))
+    assert board.counts_text() == "2 of 2 finished, 0 failed, 0 running, 0 waiting"
+
+
+def test_one_and_none_are_said_as_such() -> None:
+    lines = told(replace(STARTED, num_tasks=1, num_skipped=0), StopRequested("SIGTERM", 0, 20.0))
+    assert lines[0] == "queue q: 1 task"
+    assert lines[-1] == "SIGTERM: the queue ends; it has started nothing that still runs"
+    assert told(StopRequested("lfadsq queue stop", 1, 20.0)) == [
+        "lfadsq queue stop: ending 1 running task, for 20 s at most"
+    ]
+
+
+@pytest.mark.parametrize("answer", [Noted(GOES_ON), StopRequested("Ctrl-C", 1, 20.0)])
+def test_a_question_is_not_written_into_and_no_line_is_lost(tmp_path: Path, answer: Event) -> None:
+    screen = Screen()
+    reporter = ConsoleReporter(Console(file=screen, force_terminal=True, width=80))
+    a, b = task_in(tmp_path, "a"), task_in(tmp_path, "b")
+    for event in (STARTED, TaskStarted(a, attempt()), TaskStarted(b, attempt())):
+        reporter.report(event)
+    wait_until(lambda: "┏" in screen.shown(), "the table")
+    reporter.report(StopAsked(2))
+    screen.write("What now? ")
+    asked = screen.shown()
+    reporter.report(TaskFinished(a, attempt()))
+    reporter.report(Noted("mind the gap", is_warning=True))
+    assert screen.shown() == asked
+    screen.write("\n")
+    reporter.report(answer)
+    wait_until(lambda: "┏" in screen.shown(), "the table again")
+    reporter.report(QueueEnded(SUMMARY))
+    reporter.close()
+    text = screen.shown()
+    told_of = [
+        "queue q: 3 tasks",
+        "started      a",
+        "started      b",
+        "What now?",
+        "finished     a",
+    ]
+    told_of += [
+        "mind the gap",
+        GOES_ON if isinstance(answer, Noted) else "Ctrl-C: ending",
+        "1 done",
+    ]
+    assert [text.find(words) for words in told_of] == sorted(text.find(words) for words in told_of)
+    assert all(words in text for words in told_of)
+    assert "┏" not in text

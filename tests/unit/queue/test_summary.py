@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from lfadsq.queue.events import Failure, QueueSummary, Usage
@@ -89,3 +90,11 @@ def test_costs_are_those_of_fit_logs_that_can_be_read(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     donefiles["folder"] = tmp_path / "folder" / "lfads.done"
     assert validation_costs(donefiles) == {"good": 4.0, "better": 3.0}
+
+
+def test_long_lists_are_cut_short() -> None:
+    names = tuple(f"run{number}" for number in range(1000))
+    lines = summary_text(replace(SUMMARY, cancelled=names)).splitlines()
+    assert len(lines) < 40
+    assert any("cancelled: 980 more" in line for line in lines)
+    assert len(summary_dict(replace(SUMMARY, cancelled=names))["cancelled"]) == 1000

@@ -19,11 +19,23 @@ def in_order(needs: list[Need]) -> list[Need]:
     return sorted(needs, key=lambda need: need.priority, reverse=True)
 
 
-def within(need: Need, limits: Limits) -> bool:
-    if need.is_alone:
-        return need.memory_mb <= limits.alone_mb
-    is_brief = 0 < need.expected_s <= limits.brief_s and need.memory_mb <= limits.brief_mb
-    return is_brief or need.memory_mb <= limits.shared_mb
+def fits(need: Need, limits: Limits) -> bool:
+    return need.memory_mb <= (limits.alone_mb if need.is_alone else limits.shared_mb)
+
+
+def in_turn(needs: list[Need], limits: Limits, urgent_s: float, large_mb: float) -> list[Need]:
+    """The documented turns: in each priority, each of the four groups in order."""
+
+    def group(need: Need) -> int:
+        is_brief = 0 < need.expected_s <= limits.brief_s and need.memory_mb <= limits.brief_mb
+        if not fits(need, limits):
+            return 3 if is_brief and not need.is_alone else 4
+        if need.expected_s >= urgent_s:
+            return 0
+        return 1 if need.is_alone or need.memory_mb > large_mb else 2
+
+    ordered = sorted(in_order(needs), key=lambda need: (-need.priority, group(need)))
+    return [need for need in ordered if group(need) < 4]
 
 
 def random_need(name: str, source: random.Random) -> Need:
@@ -79,10 +91,13 @@ def check(line: WaitingLine, needs: list[Need], source: random.Random) -> None:
     assert len(line) == len(needs)
     assert line.least_mb == min((need.memory_mb for need in needs), default=math.inf)
     assert line.most_mb == max((need.memory_mb for need in needs), default=0)
+    assert line.total_mb == sum(need.memory_mb for need in needs)
+    assert line.total_mb_s == sum(round(need.memory_mb * need.expected_s) for need in needs)
     for _ in range(5):
         limits = Limits(*(source.randrange(-1, 30) for _ in range(3)), source.choice([0, 2, 50]))
-        fitting = list(line.fitting(lambda limits=limits: limits))
-        assert fitting == [need for need in expected if within(need, limits)]
+        urgent_s, large_mb = source.choice([0, 1, 3, 99]), source.randrange(30)
+        fitting = line.fitting(lambda limits=limits: limits, urgent_s=urgent_s, large_mb=large_mb)
+        assert list(fitting) == in_turn(expected, limits, urgent_s, large_mb)
         larger = list(line.larger_than(limits.shared_mb))
         assert larger == [need for need in expected if need.memory_mb > limits.shared_mb]
     assert all(need.name in line and line[need.name] == need for need in needs)
