@@ -30,6 +30,7 @@ _RETRY_S = 10.0
 
 _PROHIBITED = "its compute mode is prohibited (an administrator's `nvidia-smi -c 0` would open it)"
 
+_MEMORY_HOLDS_S = 0.05
 _logger = logging.getLogger(__name__)
 
 
@@ -111,12 +112,18 @@ class Cpus:
 
     def __init__(self, num_slots: int, reason: str) -> None:
         self._num_slots = num_slots
+        self._memory_mb = 0.0, 0.0
+        self._next_s = 0.0
         self.reason = reason
 
     def measure(self, our_sessions: Collection[int] = ()) -> list[Device]:
-        """Measure the machine's memory."""
+        """Measure the machine's memory, 20 times a second at most."""
         del our_sessions
-        total_mb, free_mb = usable_memory_mb()
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._memory_mb = usable_memory_mb()
+            self._next_s = now_s + _MEMORY_HOLDS_S
+        total_mb, free_mb = self._memory_mb
         return [Device(CPU, CPU, total_mb, free_mb, self._num_slots, {})]
 
     def environment(self, device_id: str) -> dict[str, str]:

@@ -288,7 +288,7 @@ def _run(
         peak_mb = _peak_mb(order, end, overseer)
         attempt = replace(attempt, peak_memory_mb=peak_mb)
         cause = group.end_cause
-        if cause is None and lock.journal().was_signalled:
+        if cause is None and lock.was_signalled():
             cause = Cause.KILLED_BY_USER
         ended = judge(task, attempt, invocation, end.status, order.on_gpu, cause)
         record = record.with_attempt(ended)

@@ -30,6 +30,7 @@ __all__ = ["LOCK_VERSION", "Journal", "RunLock", "read_journal"]
 
 LOCK_VERSION = 2
 
+_SIGNALLED = b" signalled\n"
 _TOLD = ("attempt", "name", "donefile", "outfile", "token")
 _JOURNAL_LINE = re.compile(r"^(pid|exit) (\d+)( signalled)?$", re.MULTILINE)
 
@@ -107,6 +108,12 @@ class RunLock:
     def journal(self) -> Journal:
         """Read what the holder before us left; call before `begin`."""
         return read_journal(self._path)
+
+    def was_signalled(self) -> bool:
+        """Tell whether the task that ended last had been asked to end by then."""
+        size = os.fstat(self._descriptor).st_size
+        tail = os.pread(self._descriptor, len(_SIGNALLED), max(0, size - len(_SIGNALLED)))
+        return tail == _SIGNALLED
 
     def begin(self, journal: Journal) -> None:
         """Start a journal of our own, in place of the last one.

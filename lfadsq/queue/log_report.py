@@ -29,6 +29,7 @@ class LogReporter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._board = Board()
+        self._descriptor: int | None = None
         self._has_complained = False
 
     def report(self, event: Event) -> None:
@@ -41,17 +42,18 @@ class LogReporter:
         lines = text.splitlines()
         text = f"{iso_time(time.time())} {lines[0]}\n" + "".join(f"  {li}\n" for li in lines[1:])
         try:
+            if self._descriptor is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._descriptor = os.open(self._path, flags, 0o600)
             # One write in append mode: lines of two queues do not mix.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(self._path, flags, 0o600)
-            try:
-                os.write(descriptor, text.encode("utf-8", "backslashreplace"))
-            finally:
-                os.close(descriptor)
+            os.write(self._descriptor, text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             if not self._has_complained:
                 _logger.warning("%s cannot be written: %s", self._path, error.strerror)
             self._has_complained = True
 
     def close(self) -> None:
-        """Do nothing: nothing is held."""
+        """Close the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
