@@ -133,7 +133,10 @@ def _details(summary: QueueSummary, costs: Mapping[str, float]) -> Iterator[str]
     best = _best(costs)
     if best is not None:
         yield f"  lowest validation cost: {best} ({costs[best]:.2f})"
-    failed = [f"{one.name}: {one.cause.value} (log: {one.log})" for one in summary.failed]
+    failed = [
+        f"{one.name}: {one.cause.value}{f', {one.ending}' if one.ending else ''} (log: {one.log})"
+        for one in summary.failed
+    ]
     cancelled = [f"{name}: {Cause.CANCELLED.value}" for name in summary.cancelled]
     for word, texts in (("failed", failed), ("cancelled", cancelled)):
         yield from (f"  {word}: {text}" for text in texts[:_NUM_SHOWN])

@@ -43,7 +43,7 @@ def test_a_summary_says_all_that_deserves_a_look() -> None:
         "  devices: 2.0 GPU hours, idle 3.4% of the time",
         "  slowest: b (2 h 03 min), c (1 min 15 s), a (10.0 s)",
         "  lowest validation cost: b (2.25)",
-        "  failed: bad: not a number (log: /x/lfads.out)",
+        "  failed: bad: not a number, exit status 1 (log: /x/lfads.out)",
         "  cancelled: gone: cancelled by user",
     ]
 
