@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import signal
 import socket
 import time
@@ -176,7 +177,11 @@ def test_ports_are_not_tried_for_ever(tmp_path: Path) -> None:
     assert len(set(tries)) == len(tries) == 5
 
 
-@pytest.mark.skipif(shutil.which("tensorboard") is None, reason="TensorBoard is not installed")
+# The environment need not be activated: the queue finds its programs all the same.
+@pytest.mark.skipif(
+    shutil.which("tensorboard", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") is None,
+    reason="TensorBoard is not installed",
+)
 @pytest.mark.slow
 def test_the_real_one_shows_a_collection(tmp_path: Path) -> None:
     script = tmp_path / "my runs" / "launch_tensorboard.sh"
