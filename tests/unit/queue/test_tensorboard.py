@@ -6,9 +6,9 @@ import os
 import re
 import shlex
 import shutil
-import sys
 import signal
 import socket
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
