@@ -18,24 +18,22 @@ __all__ = ["queue_options", "run_as_program", "run_queue"]
 _KINDS = ("finished", "failed", "retried", "cancelled", "done")
 
 
-class _Gpus(click.ParamType[list[int | str]]):
-    name = "list"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[int | str]:
-        if not isinstance(value, str):
-            return list(value)
-        words = [word.strip() for word in value.split(",")]
-        if not all(words):
-            self.fail(f"{value!r} is no list of GPUs such as 0,2 or GPU-5a1f,0:1", param, ctx)
-        return [int(word) if word.isdecimal() else word for word in words]
+def _read_gpus(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> list[int | str] | None:
+    if value is None:
+        return None
+    words = [word.strip() for word in value.split(",")]
+    if not all(words):
+        raise click.BadParameter(f"{value!r} is no list of GPUs such as 0,2 or GPU-5a1f,0:1")
+    return [int(word) if word.isdecimal() else word for word in words]
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--gpu-list",
-        type=_Gpus(),
+        metavar="LIST",
+        callback=_read_gpus,
         help="GPUs to use, by index, UUID or name, with commas; by default all that may be used.",
     ),
     click.option(
