@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
+from lfadsq.queue.control import ControlFolder
 from lfadsq.queue.events import Noted, Reporter
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.reporters import Reporters
@@ -15,7 +15,7 @@ __all__ = ["audience"]
 def audience(
     options: QueueOptions,
     given: Reporter | None,
-    log: Path | None,
+    control: ControlFolder | None,
     note: Callable[[Noted], None],
 ) -> Reporter:
     """Gather whoever is to be told.
@@ -26,8 +26,8 @@ def audience(
         What asks for notices and tmux.
     given : Reporter or None
         In place of the console.
-    log : Path or None
-        File to which everything is added as plain lines, so that it outlives the terminal.
+    control : ControlFolder or None
+        To its log everything is added as plain lines, so that it outlives the terminal.
     note : callable
         Takes what is to be told about the telling, from any thread.
 
@@ -50,10 +50,11 @@ def audience(
                 options.notify_command, options.notify_webhook, options.notify_on, note=note
             )
         )
-    if log is not None:
+    if control is not None:
         from lfadsq.queue.log_report import LogReporter
 
-        reporters.append(LogReporter(log))
+        # Whoever may say what the queue does may also run one, and write to its log.
+        reporters.append(LogReporter(control.paths.log, control.paths.file_mode))
     if given is None:
         from lfadsq.queue.report import ConsoleReporter
 

@@ -21,6 +21,7 @@ from lfadsq.files import storage_errors, written_aside
 from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths
 from lfadsq.queue.presence import Presence, list_queues, read_snapshot
 from lfadsq.queue.status import Snapshot
+from lfadsq.queue.versioned import parse_versioned
 from lfadsq.queue.wishes import SCHEMA_VERSION, Wishes
 
 __all__ = ["ControlFolder", "Wishes"]
@@ -172,15 +173,7 @@ class ControlFolder:
             except FileNotFoundError:
                 return Wishes()
         try:
-            data = json.loads(text)
-            version = data["schema_version"]
-            if isinstance(version, int) and version > SCHEMA_VERSION:
-                raise QueueError(
-                    f"{path} was written by a newer lfadsq (schema {version}, here"
-                    f" {SCHEMA_VERSION})",
-                    "upgrade lfadsq on this machine",
-                )
-            return Wishes.from_dict(data)
+            return Wishes.from_dict(parse_versioned(path, text, SCHEMA_VERSION))
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 

@@ -156,8 +156,7 @@ def run_lfads_queue(
     with contextlib.closing(source):
         control = _control_folder(options, tasks)
         runner = Runner(options, tasks, source, control)
-        log = control.paths.log if control is not None else None
-        with contextlib.closing(audience(options, reporter, log, runner.note)) as everyone:
+        with contextlib.closing(audience(options, reporter, control, runner.note)) as everyone:
             return runner.run(everyone)
 
 

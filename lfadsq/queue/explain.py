@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lfadsq.errors import LfadsqError
+from lfadsq.queue.events import Failure
 from lfadsq.queue.failures import REMEDIES, Ending, failure_of, last_lines, log_tail
 from lfadsq.queue.obstacles import Obstacle, obstacles
 from lfadsq.queue.overview import MAIN_SCRIPT, Overview, parse_time_s, scripts_in, task_of
@@ -123,7 +124,7 @@ def explain(name: str, overview: Overview) -> Explanation:
         allowed=_allowed(status, record.attempts, num_forgiven),
         log_tail=_log_tail(task.outfile, last),
         command_by_hand=failure.command_by_hand,
-        remedy=_remedy(status, overview),
+        remedy=_remedy(status, overview, failure),
         problem=problem,
     )
 
@@ -265,7 +266,7 @@ def _took(attempt: Attempt | None) -> str:
 def _allowed(status: TaskStatus, attempts: Sequence[Attempt], num_forgiven: int) -> str:
     """Say what the queue may still try by itself after a failure."""
     counted = [a for a in attempts if a.outcome is Outcome.FAILED and a.number > num_forgiven]
-    if not counted or status.state in (TaskState.DONE, TaskState.CANCELLED):
+    if not counted or status.state.is_finished:
         return ""
     used = Counter(attempt.cause or Cause.UNKNOWN for attempt in counted)
     left = {
@@ -280,7 +281,7 @@ def _allowed(status: TaskStatus, attempts: Sequence[Attempt], num_forgiven: int)
     )
 
 
-def _remedy(status: TaskStatus, overview: Overview) -> str:
+def _remedy(status: TaskStatus, overview: Overview, failure: Failure) -> str:
     """Say what to do next, with commands that can be pasted as they are."""
     state, wishes = status.state, overview.wishes
     script = next(iter(scripts_in(overview.collection)), overview.collection / MAIN_SCRIPT)
@@ -289,7 +290,8 @@ def _remedy(status: TaskStatus, overview: Overview) -> str:
     if state is TaskState.FAILED:
         causes = [cause for cause in Cause if cause.value == status.cause]
         cause = causes[0] if causes else Cause.UNKNOWN
-        remedy = REMEDIES[cause]
+        # What never ran, since no device could hold it, has a cause without an attempt.
+        remedy = failure.remedy if failure.cause is cause else REMEDIES[cause]
         for general in ("; `lfadsq queue retry`", "; then `lfadsq queue retry`"):
             remedy = remedy.partition(general)[0]
         # A new queue tries again what failed, unless that is bound to happen again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lfadsq.queue.devices import Device, DeviceSource
 from lfadsq.queue.peaks import PeakBook, taken_by_task
@@ -36,9 +36,10 @@ class Gauges:
         self._peaks = peaks
         self._watermarks: dict[str, Watermarks] = {}
         self._reservations: dict[str, dict[str, Reservation]] = {}
+        self._kept: tuple[str | None, str | None] = None, None
         self.devices: list[Device] = []
         self.names: dict[str, str] = {}
-        self.measure({}, {})
+        self.measure({}, lambda name: "")
 
     @property
     def num_places(self) -> dict[str, int]:
@@ -56,7 +57,7 @@ class Gauges:
         return self._source.num_missing == 0
 
     def measure(
-        self, running: Mapping[str, Reservation], shapes: Mapping[str, str]
+        self, running: Mapping[str, Reservation], shape_of: Callable[[str], str]
     ) -> list[Device]:
         """Measure all devices now.
 
@@ -64,13 +65,13 @@ class Gauges:
         ----------
         running : dict of str to Reservation
             Our tasks by name.
-        shapes : dict of str to str
-            Their shapes.
+        shape_of : callable
+            Gives the shape of a task by its name.
         """
         sessions = {r.session for r in running.values() if r.session is not None}
         self.devices = self._source.measure(sessions)
         for name, taken_mb in taken_by_task(self.devices, running).items():
-            self._peaks.note_sample(name, shapes.get(name, ""), taken_mb)
+            self._peaks.note_sample(name, shape_of(name), taken_mb)
         self._reservations = _by_device(running)
         now = iso_time(time.time())
         for device in self.devices:
@@ -78,6 +79,10 @@ class Gauges:
             marks = self._watermarks.setdefault(device.device_id, Watermarks())
             marks.note(self._left_mb(device), now)
         return self.devices
+
+    def keep(self, device_id: str | None, name: str | None) -> None:
+        """Note which device is being freed for which waiting task; None for none."""
+        self._kept = device_id, name
 
     def statuses(self, running: Mapping[str, Reservation]) -> tuple[DeviceStatus, ...]:
         """Give the devices as measured last, with those that run on them now, for other programs.
@@ -98,6 +103,7 @@ class Gauges:
                 max_tasks=device.max_tasks,
                 tasks=tuple(self._reservations.get(device.device_id, {})),
                 closed_because=device.closed_because,
+                kept_for=(self._kept[1] or "") if device.device_id == self._kept[0] else "",
                 history=self._watermarks[device.device_id].entries,
             )
             for device in self.devices

@@ -117,6 +117,10 @@ class Ledger:
             return False
         return bool(len(self.line) or self._resting or self.in_state(TaskState.PAUSED))
 
+    def shape_of(self, name: str) -> str:
+        """Give the shape of a task by its name."""
+        return self._entries[name].task.shape
+
     def next_retry_s(self) -> float | None:
         """Tell when the next resting task may start [s, monotonic]."""
         return min((entry.retry_at_s for entry in self._resting.values()), default=None)
@@ -309,6 +313,8 @@ class Ledger:
         if result.kind == "free":
             entry.move_to(TaskState.WAITING)
             self._apply_to(entry, self._wishes)
+            if entry.state is not TaskState.WAITING:
+                return []
             return [Noted(f"nobody works on {task.name} any more: this queue takes it up")]
         attempt = result.attempt
         assert attempt is not None

@@ -23,11 +23,14 @@ class LogReporter:
     Parameters
     ----------
     path : Path
-        Made if missing, for the owner alone; several queues may write to one.
+        Made if missing; several queues may write to one.
+    mode : int, default 0o600
+        Permissions it is made with.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
         self._path = path
+        self._mode = mode
         self._board = Board()
         self._descriptor: int | None = None
         self._has_complained = False
@@ -44,7 +47,7 @@ class LogReporter:
         try:
             if self._descriptor is None:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._descriptor = os.open(self._path, flags, 0o600)
+                self._descriptor = os.open(self._path, flags, self._mode)
             # One write in append mode: lines of two queues do not mix.
             os.write(self._descriptor, text.encode("utf-8", "backslashreplace"))
         except OSError as error:

@@ -54,6 +54,8 @@ def _obstacle(task: TaskStatus, device: DeviceStatus, queue: Snapshot) -> Obstac
         lacks_mb = need_mb - left_mb
         kind = "too small"
         reason = f"it never can: the device has {device.memory_total_mb:.0f} MB in all"
+    elif lone := [one.name for one in queue.tasks if one.is_alone and one.name in device.tasks]:
+        kind, reason = "kept by one task for itself", f"{lone[0]} runs there, and is to be alone"
     elif len(device.tasks) >= device.max_tasks:
         kind, reason = "full", f"no more than {device.max_tasks} at a time: {busy_with}"
     elif task.is_alone and device.tasks:
@@ -72,6 +74,8 @@ def _obstacle(task: TaskStatus, device: DeviceStatus, queue: Snapshot) -> Obstac
             reason += f", {promised_mb:.0f} MB are reserved and not taken yet"
         if device.tasks:
             reason += f", {busy_with}"
+    elif device.kept_for not in ("", task.name):
+        kind, reason = "being freed for another", f"it is kept for {device.kept_for}, which is next"
     elif sum(len(one.tasks) for one in queue.devices) >= queue.max_tasks:
         kind = "not to be used by more tasks"
         reason = f"there is room, but {queue.max_tasks} tasks run, the most at a time"

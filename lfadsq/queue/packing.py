@@ -42,7 +42,6 @@ from dataclasses import dataclass
 from lfadsq.queue.devices import Device
 from lfadsq.queue.filling import Filling, Placement
 from lfadsq.queue.places import Place, Reservation, Vacancy, memory_left_mb
-from lfadsq.queue.shortfalls import Shortfall, shortfalls_on
 from lfadsq.queue.upcoming import Upcoming
 from lfadsq.queue.waiting import Limits, Need, WaitingLine
 
@@ -52,11 +51,9 @@ __all__ = [
     "Placement",
     "Places",
     "Reservation",
-    "Shortfall",
     "WaitingLine",
     "memory_left_mb",
     "pack",
-    "shortfalls",
 ]
 
 _NUM_OF_LARGE = 4
@@ -117,36 +114,6 @@ def pack(
     return Places(devices, running).pack(waiting, max_tasks, now_s=now_s)
 
 
-def shortfalls(
-    need: Need,
-    devices: Sequence[Device],
-    running: Mapping[str, Reservation],
-    max_tasks: int,
-    *,
-    packing: Packing | None = None,
-) -> tuple[Shortfall, ...]:
-    """Say for each device why a waiting task does not start there now.
-
-    Parameters
-    ----------
-    need : Need
-    devices, running, max_tasks
-        As for `pack`.
-    packing : Packing, optional
-        What was decided, so that it is said for whom a device is kept.
-
-    Returns
-    -------
-    tuple of Shortfall
-        One for each device, in the order given.
-    """
-    places = Places(devices, running)
-    kept = (packing.kept_device, packing.kept_for) if packing else (None, None)
-    return shortfalls_on(
-        places.of(devices), need, num_free=max_tasks - len(running), max_tasks=max_tasks, kept=kept
-    )
-
-
 class Places:
     """Devices and what runs on them, kept up to date between decisions.
 
@@ -179,10 +146,6 @@ class Places:
         self._share: dict[str, tuple[int, int]]
         self._forget()
 
-    def of(self, devices: Sequence[Device]) -> list[Place]:
-        """Give the places of some devices, which must be known."""
-        return [self._places[device.device_id] for device in devices]
-
     def measure(self, device: Device) -> None:
         """Take in a new measurement of a device, or a new device."""
         place = self._places.get(device.device_id)
@@ -196,14 +159,6 @@ class Places:
         if (was.memory_total_mb, was.max_tasks) != (device.memory_total_mb, device.max_tasks):
             self._forget()
         self._touch(device.device_id)
-
-    def lose(self, device_id: str) -> None:
-        """Forget a device that is no longer there; KeyError if it is not known.
-
-        Tasks that run on it count on towards `max_tasks` until they end.
-        """
-        del self._places[device_id]
-        self._forget()
 
     def start(self, name: str, reservation: Reservation) -> None:
         """Note that a task runs, or that its reservation has changed."""

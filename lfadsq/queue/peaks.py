@@ -76,7 +76,8 @@ class PeakBook:
             [MB]
         """
         self._seen_by_name[name] = max(taken_mb, self._seen_by_name.get(name, 0.0))
-        _raise_to(self._seen, shape, taken_mb)
+        if shape:
+            _raise_to(self._seen, shape, taken_mb)
 
     def peak_of(self, name: str) -> float | None:
         """Give the most a task was seen to take since it was last forgotten; None if never [MB]."""

@@ -105,11 +105,6 @@ class Presence:
         """Whether a snapshot would be written now: if not, there is no need to make one."""
         return time.monotonic() >= self._next_s
 
-    @property
-    def due_in_s(self) -> float:
-        """How long until then [s]."""
-        return max(0.0, self._next_s - time.monotonic())
-
     def publish(self, snapshot: Snapshot, *, at_once: bool = False) -> bool:
         """Show what the queue does now.
 

@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lfadsq.errors import QueueError
 from lfadsq.files import storage_errors, write_text
+from lfadsq.queue.versioned import parse_versioned
 
 __all__ = ["SCHEMA_VERSION", "Attempt", "AttemptState", "Cause", "Outcome", "Record", "iso_time"]
 
@@ -231,14 +231,7 @@ class Record:
             except FileNotFoundError:
                 return cls(name)
         try:
-            data = json.loads(text)
-            version = data["schema_version"]
-            if isinstance(version, int) and version > SCHEMA_VERSION:
-                raise QueueError(
-                    f"{path} was written by a newer lfadsq (schema {version}, here"
-                    f" {SCHEMA_VERSION})",
-                    "upgrade lfadsq on this machine",
-                )
+            data = parse_versioned(path, text, SCHEMA_VERSION)
             return cls(str(data["name"]), tuple(map(Attempt.from_dict, data["attempts"])))
         except (ValueError, TypeError, KeyError, AttributeError):
             with storage_errors(path, "move aside"):

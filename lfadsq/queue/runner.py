@@ -245,7 +245,7 @@ class Runner:
                 None if retry_s is None else retry_s - now_s,
                 self._next_outside_s - now_s if self._next_outside_s else None,
             ]
-            if self._ledger.running and self._presence is not None:
+            if self._ledger.running:
                 limits.append(self._next_sample_s - now_s)
         known = [limit for limit in limits if limit is not None]
         return max(0.0, min(known)) if known else None
@@ -267,14 +267,16 @@ class Runner:
             return
         self._has_news = False
         self._next_outside_s = 0.0
+        self._gauges.keep(None, None)
         ledger = self._ledger
         running = ledger.running
         if not len(ledger.line) or ledger.halted_by or len(running) >= self._max_tasks:
             return
-        devices = self._gauges.measure(running, {})
+        devices = self._gauges.measure(running, ledger.shape_of)
         by_id = {device.device_id: device for device in devices}
         ledger.note_largest(self._gauges.largest_mb)
         packing = pack(ledger.line, devices, running, self._max_tasks, now_s=now_s)
+        self._gauges.keep(packing.kept_device, packing.kept_for)
         # The largest GPU may just have fallen off the bus, and come back.
         for name in packing.fits_nowhere if self._gauges.all_answer else ():
             self._report(ledger.cannot_fit(name, devices))
@@ -413,8 +415,7 @@ class Runner:
         now_s = time.monotonic()
         if running and now_s >= self._next_sample_s:
             self._next_sample_s = now_s + _SAMPLE_S
-            shapes = {name: self._ledger[name].task.shape for name in running}
-            self._gauges.measure(running, shapes)
+            self._gauges.measure(running, self._ledger.shape_of)
 
     def _forget_stop(self) -> None:
         if self._control is not None and self._id in self._wishes.stops:

@@ -50,7 +50,6 @@ class TaskState(str, enum.Enum):
 class QueueState(str, enum.Enum):
     """What a queue is about."""
 
-    STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"
     STOPPING = "stopping"
@@ -148,6 +147,8 @@ class DeviceStatus:
         Names of those that do.
     closed_because : str
         Why nothing is started on it; empty if it is open.
+    kept_for : str
+        Name of the waiting task for which it is being freed; empty for none.
     history : tuple of (float, str)
         Ever smaller amounts [MB], and when so much was last left (`Watermarks`), ISO 8601.
     """
@@ -160,6 +161,7 @@ class DeviceStatus:
     max_tasks: int
     tasks: tuple[str, ...] = ()
     closed_because: str = ""
+    kept_for: str = ""
     history: tuple[tuple[float, str], ...] = ()
 
     @property

@@ -1,96 +1,25 @@
-"""``lfadsq queue`` and ``lfadsq explain`` on real folders, with queues that publish snapshots."""
+"""``lfadsq queue`` on real folders, with queues that publish snapshots."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from rich.console import Console
+from click.testing import CliRunner
 
-from lfadsq.cli import effects, queue_status
 from lfadsq.cli.main import lfadsq
-from lfadsq.errors import ConfigError, LfadsqError, QueueError, RunExistsError, RunNotFoundError
-from lfadsq.queue.overview import look
+from lfadsq.errors import ConfigError, QueueError
 from lfadsq.queue.records import Cause, Record
-from lfadsq.queue.status import DeviceStatus, QueueState, Snapshot, TaskState
+from lfadsq.queue.status import QueueState, Snapshot, TaskState
 from lfadsq.queue.wishes import END, LEAVE, Wishes
 
-
-@pytest.fixture(autouse=True)
-def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(effects, "PATIENCE_S", 0.3)
-
-
-def call(*words: object, answer: str | None = None) -> Result:
-    """Call the command line; what it raises comes through."""
-    result = CliRunner().invoke(lfadsq, list(map(str, words)), input=answer)
-    if isinstance(result.exception, LfadsqError):
-        raise result.exception
-    return result
-
-
-def said(*words: object, answer: str | None = None) -> str:
-    result = call(*words, answer=answer)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
-
-
-@contextlib.contextmanager
-def obeying_queue(
-    collection: Any, snapshot: Snapshot, obey: Callable[[Wishes, Snapshot], Snapshot]
-) -> Iterator[None]:
-    """A queue that looks at wishes and shows that it obeys, as a real one does."""
-    is_over = threading.Event()
-
-    def run() -> None:
-        with collection.control.join(snapshot.queue_id) as presence:
-            presence.publish(snapshot)
-            is_there.set()
-            seen = None
-            while not is_over.wait(0.01):
-                now = collection.control.fingerprint()
-                if now != seen:
-                    seen = now
-                    presence.publish(obey(collection.control.read(), snapshot), at_once=True)
-
-    is_there = threading.Event()
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert is_there.wait(10)
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
-
-
-def with_cancelled(wishes: Wishes, snapshot: Snapshot) -> Snapshot:
-    tasks = tuple(
-        replace(task, state=TaskState.CANCELLED) if task.name in wishes.cancelled else task
-        for task in snapshot.tasks
-    )
-    return replace(snapshot, tasks=tasks)
-
-
-def statuses(collection: Any, *states: TaskState) -> list[Any]:
-    return [
-        collection.status(name, state)
-        for name, state in zip(collection.names, states, strict=False)
-    ]
-
+from .verbs import call, obeying_queue, said, statuses, with_cancelled
 
 # --- cancel --------------------------------------------------------------------------------------
 
@@ -287,236 +216,6 @@ def test_stop_without_a_queue_is_an_error(collection: Any) -> None:
         call("queue", "stop", collection.folder)
 
 
-# --- add -----------------------------------------------------------------------------------------
-
-
-def test_add_takes_new_tasks_and_passes_over_those_that_are_there(
-    collection: Any, tmp_path: Path
-) -> None:
-    collection.write_script()
-    new = collection.spec("lfads_param_ABC_run009_single")
-    file = tmp_path / "more.json"
-    file.write_text(json.dumps([collection.specs[0], new]))
-    output = said("queue", "add", file, "-C", collection.folder)
-    assert "1 task added, 1 there already" in output
-    assert collection.control.read().added == (new,)
-    again = said("queue", "add", file, "-C", collection.folder)
-    assert "0 tasks added, 2 there already" in again
-    assert collection.control.read().added == (new,)
-
-
-def test_add_reads_standard_input_and_makes_paths_whole(
-    collection: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    collection.write_script()
-    monkeypatch.chdir(collection.folder)
-    spec = {**collection.spec("lfads_p_ABC_run009"), "outfile": "o", "donefile": "d/lfads.done"}
-    said("queue", "add", "-", answer=json.dumps([spec]))
-    (added,) = collection.control.read().added
-    assert added["outfile"] == str(collection.folder / "o")
-    assert added["donefile"] == str(collection.folder / "d" / "lfads.done")
-
-
-def test_add_refuses_others_of_the_same_name_and_then_adds_none(collection: Any) -> None:
-    new = collection.spec("lfads_param_ABC_run009_single")
-    other = {**collection.specs[0], "command": "rm -rf results"}
-    for live in (True, False):
-        collection.write_script()
-        queue = collection.live_queue(*statuses(collection, TaskState.RUNNING))
-        with queue if live else contextlib.nullcontext(), pytest.raises(RunExistsError) as caught:
-            call("queue", "add", "-", "-C", collection.folder, answer=json.dumps([new, other]))
-        assert "another command" in caught.value.problem
-        assert collection.control.read().added == ()
-
-
-def test_add_refuses_files_of_another_task(collection: Any) -> None:
-    collection.write_script()
-    thief = {**collection.specs[0], "name": "thief"}
-    with pytest.raises(RunExistsError, match="belongs to task"):
-        call("queue", "add", "-", "-C", collection.folder, answer=json.dumps([thief]))
-
-
-@pytest.mark.parametrize("text", ["", "{}", "3", "[3]", '[{"name": "a"}]'])
-def test_add_of_what_are_no_tasks_is_an_error(collection: Any, text: str) -> None:
-    collection.write_script()
-    with pytest.raises(ConfigError):
-        call("queue", "add", "-", "-C", collection.folder, answer=text)
-    assert collection.control.read() == Wishes()
-
-
-def test_add_takes_the_tasks_of_a_script_beside_the_main_one(collection: Any) -> None:
-    main = collection.write_script()
-    new = collection.spec("lfads_param_ABC_run009_single")
-    (collection.folder / "more.json").write_text(json.dumps([collection.specs[0], new]))
-    script = collection.folder / "run_lfadsqueue_more.py"
-    script.write_text(main.read_text().replace("specs.json", "more.json"))
-    assert "1 task added" in said("queue", "add", "--script", script)
-    assert collection.control.read().added == (new,)
-
-
-def test_add_of_a_script_written_again_to_a_live_queue(collection: Any) -> None:
-    script = collection.write_script()
-    with collection.live_queue(*statuses(collection, TaskState.RUNNING, TaskState.DONE)):
-        assert "2 tasks added" in said("queue", "add", "--script", script)
-    assert [spec["name"] for spec in collection.control.read().added] == collection.names[2:]
-
-
-# --- status and explain --------------------------------------------------------------------------
-
-
-def test_status_of_a_live_queue(collection: Any) -> None:
-    a, b, c, d = collection.names
-    collection.tasks[a].outfile.write_text("of the attempt before\nepoch 7 [cost] 12.5\n")
-    collection.record(a, collection.attempt(a, 2, log_offset=22))
-    with collection.live_queue(
-        collection.status(a, TaskState.RUNNING, device_name="GPU 0 (A100)"),
-        collection.status(b, TaskState.WAITING, reason="GPU 0 lacks 300 MB"),
-        collection.status(c, TaskState.WAITING, reason="GPU 0 lacks 300 MB"),
-        collection.status(d, TaskState.FAILED, cause="not a number"),
-        tensorboard="http://localhost:6006",
-    ):
-        output = said("queue", "status", collection.folder)
-    for words in (
-        "queue demo on node1 (process 4321) is running",
-        "TensorBoard: http://localhost:6006",
-        "0 of 4 done, 2 waiting, 1 running, 1 failed",
-        "GPU 0 (A100)",
-        "38000",
-        "epoch 7 [cost] 12.5",
-        "2 waiting: GPU 0 lacks 300 MB",
-        f"{d}: not a number",
-        str(collection.tasks[d].outfile),
-    ):
-        assert words in output, output
-    assert "attempt before" not in output
-
-
-def test_status_says_what_keeps_runs_from_starting_if_the_queue_does_not(collection: Any) -> None:
-    a, b, c, d = collection.names
-    waiting = [
-        replace(collection.status(name, TaskState.WAITING), memory_mb=need_mb)
-        for name, need_mb in [(b, 39000.0), (c, 39000.0), (d, 10.0)]
-    ]
-    (device,) = collection.snapshot().devices
-    device = replace(device, tasks=(a,), max_tasks=2)
-    running = collection.status(a, TaskState.RUNNING)
-    with collection.live_queue(running, *waiting, devices=(device,), max_tasks=1):
-        output = said("queue", "status", collection.folder)
-    assert "2 waiting: 1 device is short of memory (1000 MB at least)" in output
-    assert "1 waiting: 1 device is not to be used by more tasks" in output
-
-
-def test_status_without_a_queue_says_so(collection: Any) -> None:
-    collection.write_script()
-    assert "no queue runs here, and none is known" in said("queue", "status", collection.folder)
-    with collection.live_queue(*statuses(collection, TaskState.RUNNING)):
-        pass
-    assert "the last one, demo on node1, ended" in said("queue", "status", collection.folder)
-    snapshot = collection.control.paths.snapshot("q1")
-    snapshot.write_text(snapshot.read_text().replace('"ended"', '"running"'))
-    assert "died without a word" in said("queue", "status", collection.folder)
-
-
-def test_status_cuts_long_lists_short_unless_told_otherwise(collection: Any) -> None:
-    waiting = [
-        replace(collection.status(collection.names[0], TaskState.WAITING), name=f"task{n:02d}")
-        for n in range(30)
-    ]
-    with collection.live_queue(*waiting):
-        short = said("queue", "status", collection.folder)
-        whole = said("queue", "status", collection.folder, "--all")
-    assert "and 27 more" in short
-    assert "task29" not in short
-    assert "task29" in whole
-
-
-def test_status_as_json(collection: Any) -> None:
-    with collection.live_queue(*statuses(collection, TaskState.RUNNING)):
-        data = json.loads(said("queue", "status", collection.folder, "--json"))
-    assert data["queues"][0]["queue_id"] == "q1"
-    assert data["tasks"][0] == {
-        **collection.status(collection.names[0], TaskState.RUNNING).to_dict(),
-        "state": "running",
-    }
-
-
-def test_watch_ends_with_the_queue(collection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    collection.write_script()
-    with contextlib.ExitStack() as stack:
-        presence = stack.enter_context(
-            collection.live_queue(*statuses(collection, TaskState.RUNNING))
-        )
-        news = iter(
-            [
-                lambda: presence.publish(
-                    collection.snapshot(*statuses(collection, TaskState.DONE)), at_once=True
-                ),
-                stack.close,
-            ]
-        )
-        clock = SimpleNamespace(time=time.time, sleep=lambda _seconds: next(news)())
-        monkeypatch.setattr(queue_status, "time", clock)
-        output = said("queue", "status", collection.folder, "--watch")
-    assert "0 of 1 done, 1 running\n1 of 1 done\n" in output
-    assert "no queue runs here" in output
-
-
-def test_explain_from_the_run_directory(collection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    collection.write_script()
-    name = collection.names[1]
-    collection.record(name, collection.failed(name, 1, Cause.STORAGE))
-    assert f"{name}: failed" in said("explain", collection.run_of(name))
-    monkeypatch.chdir(collection.run_of(name))
-    assert f"{name}: failed" in said("explain", ".")
-    data = json.loads(said("explain", "run002", "--json"))
-    assert data["attempts"][0]["cause"] == "storage"
-    assert data["command_by_hand"]
-
-
-def test_explain_of_several_or_none_is_an_error(collection: Any) -> None:
-    collection.write_script()
-    with pytest.raises(RunNotFoundError, match="fits 4 runs"):
-        call("explain", "*run*", "-C", collection.folder)
-    with pytest.raises(RunNotFoundError, match="no task"):
-        call("explain", "run999", "-C", collection.folder)
-
-
-def test_a_run_that_the_live_queue_does_not_know_is_found_in_the_scripts(collection: Any) -> None:
-    collection.write_script()
-    with collection.live_queue(*statuses(collection, TaskState.RUNNING)):
-        assert f"{collection.names[3]}: waiting" in said(
-            "explain", "run004", "-C", collection.folder
-        )
-
-
-def test_a_script_that_fails_is_the_reason_why_no_run_is_known(collection: Any) -> None:
-    collection.write_script().write_text("import nonsense_of_ours")
-    with pytest.raises(RunNotFoundError, match="nonsense_of_ours"):
-        call("explain", "run001", "-C", collection.folder)
-
-
-@pytest.mark.parametrize("run", ["x" * 5000, "a\0b", "~nobody-of-that-name/run", "/", "[", ""])
-def test_a_word_that_is_no_run_is_an_error_and_no_bug(
-    collection: Any, monkeypatch: pytest.MonkeyPatch, run: str
-) -> None:
-    collection.write_script()
-    monkeypatch.chdir(collection.folder)
-    for verb in (["queue", "pause"], ["explain"]):
-        with pytest.raises(RunNotFoundError):
-            call(*verb, run)
-
-
-def test_a_run_directory_tells_its_collection(
-    collection: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    collection.write_script()
-    monkeypatch.chdir(collection.folder.parent)
-    run = collection.run_of(collection.names[2])
-    said("queue", "pause", run)
-    said("queue", "pause", os.path.relpath(collection.run_of(collection.names[0])))
-    assert collection.control.read().paused == {collection.names[2], collection.names[0]}
-
-
 # --- all of them ---------------------------------------------------------------------------------
 
 
@@ -588,34 +287,6 @@ def test_the_installed_command_reports_errors_in_one_line(tmp_path: Path) -> Non
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_status_on_a_narrow_terminal_cuts_no_name(collection: Any) -> None:
-    device = DeviceStatus("GPU-1", "GPU 0 (A100)", 40000.0, 30000.0, 20000.0, 2)
-    tasks = statuses(collection, TaskState.RUNNING, TaskState.WAITING)
-    for task in tasks:
-        Path(task.outfile).write_text("a long line " * 20 + "\n")
-    with collection.live_queue(*tasks, devices=(device,)):
-        overview = look(collection.folder)
-        for width in (40, 80, 200):
-            console = Console(file=io.StringIO(), width=width)
-            console.print(queue_status._render(overview, None, width))
-            lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-            assert max(map(len, lines)) <= width
-            joined = "".join(line.strip() for line in lines)
-            assert all(task.name in joined for task in tasks)
-            assert "30000" in joined
-            assert "GPU 0 (A100)" in " ".join(line.strip() for line in lines)
-            assert sum(line.strip().startswith("a long line") for line in lines) <= 1
-
-
-def test_explain_takes_the_collection_first(collection: Any) -> None:
-    collection.write_script()
-    name = collection.names[0]
-    assert f"{name}: waiting" in said("explain", collection.folder, name)
-    for words in ([collection.folder], [collection.folder, *collection.names[:2]], []):
-        result = call("explain", *words)
-        assert result.exit_code == 2, words
-
-
 def test_retry_of_what_is_paused_says_that_it_will_not_start(collection: Any) -> None:
     collection.write_script()
     name = collection.names[0]
@@ -624,15 +295,6 @@ def test_retry_of_what_is_paused_says_that_it_will_not_start(collection: Any) ->
     assert "1 of them paused still: `lfadsq queue resume`" in said(
         "queue", "retry", collection.folder, name
     )
-
-
-def test_add_names_what_is_wrong_with_its_source(collection: Any, tmp_path: Path) -> None:
-    collection.write_script()
-    with pytest.raises(ConfigError, match=r"standard input: task 1.*; nothing was added"):
-        call("queue", "add", "-", "-C", collection.folder, answer='[{"name": "x"}]')
-    with pytest.raises(ConfigError, match="standard input is no JSON"):
-        call("queue", "add", "-", "-C", collection.folder, answer="{")
-    assert not collection.control.paths.wishes.exists()
 
 
 @pytest.mark.parametrize(

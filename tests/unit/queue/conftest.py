@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from lfadsq.queue import retries
+
 from ...nvml_standin.standin import StandInGpus, build_driver
 
 QUEUE_PROGRAM = """
@@ -179,3 +181,10 @@ def start_queue(
         if "\npid " in text and "\nexit " not in text:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(int(text.split("\npid ")[1].split()[0]), signal.SIGKILL)
+
+
+@pytest.fixture
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tasks that failed be tried again at once."""
+    at_once = {c: retries.Budget((0.0,) * len(b.delays_s)) for c, b in retries.BUDGETS.items()}
+    monkeypatch.setattr(retries, "BUDGETS", at_once)

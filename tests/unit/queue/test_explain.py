@@ -60,12 +60,23 @@ def test_what_a_device_lacks_is_told_with_since_when(collection: Any) -> None:
         (1.0, {}, "there is room"),
         (20000.0, {}, "there is room"),
         (20000.5, {}, "MB are missing"),
+        (1.0, {"kept_for": "large"}, "it is kept for large"),
     ],
 )
 def test_each_reason_of_a_device(
     collection: Any, need_mb: float, changes: dict[str, Any], words: str
 ) -> None:
     assert words in obstacle(collection, need_mb, replace(GPU, **changes)).reason
+
+
+def test_a_device_that_one_task_has_for_itself_or_that_is_freed_for_it(collection: Any) -> None:
+    name, other = collection.names[:2]
+    waiting = collection.status(name, TaskState.WAITING)
+    lone = collection.status(other, TaskState.RUNNING, is_alone=True)
+    queue = collection.snapshot(waiting, lone, devices=(replace(GPU, tasks=(other,)),))
+    assert obstacles(waiting, queue)[0].reason == f"{other} runs there, and is to be alone"
+    freed = collection.snapshot(waiting, devices=(replace(GPU, kept_for=name),))
+    assert "there is room" in obstacles(waiting, freed)[0].reason
 
 
 def test_alone_and_full_queues_are_reasons(collection: Any) -> None:
@@ -97,14 +108,25 @@ def test_a_failed_run_is_told_with_all_that_helps(collection: Any) -> None:
         "failed, out of GPU memory (exit status 1)",
         "1000 MB reserved, 39000 MB taken at most",
         "alone on the device",
-        "after 'out of GPU memory' 1 more of 3 tries",
         "| ResourceExhaustedError: OOM",
         "CUDA_VISIBLE_DEVICES=GPU-1",
-        "raise gpu_memory_required",
+        # It ran alone, so that more memory on the same device is no remedy.
+        "it had a GPU to itself: lower c_batch_size",
         f"to try it again: `python '{collection.folder / 'run_lfadsqueue.py'}'`",
     ):
         assert words in text
     assert "other attempt" not in text
+    # A queue that has given up tries nothing more by itself.
+    assert "may still try" not in text
+
+
+def test_one_that_waits_for_another_try_says_how_many_are_left(collection: Any) -> None:
+    collection.write_script()
+    name = collection.names[0]
+    collection.record(name, collection.failed(name, 1, Cause.GPU_MEMORY))
+    with collection.live_queue(collection.status(name, TaskState.WAITING)):
+        _, text = explained(collection, name)
+    assert "after 'out of GPU memory' 2 more of 3 tries" in text
 
 
 def test_the_command_by_hand_runs_the_same(collection: Any) -> None:
@@ -127,7 +149,6 @@ def test_what_repeats_itself_is_not_tried_again(collection: Any) -> None:
     name = collection.names[0]
     collection.record(name, collection.failed(name, 1, Cause.NOT_A_NUMBER))
     _, text = explained(collection, name)
-    assert "after 'not a number' none" in text
     assert "the same seed and settings will do it again" in text
     # A new queue refuses it, so that is not what to do; and the verb is said once.
     assert text.count("queue retry") == 1

@@ -43,6 +43,13 @@ def test_the_first_run_teaches_the_rest() -> None:
     assert book.need_of(task(shape="another")) == MemoryNeed(0, True)
 
 
+def test_what_belongs_to_no_shape_teaches_nobody() -> None:
+    book = PeakBook()
+    book.note_sample("gone", "", 9000)
+    assert book.peak_of("gone") == 9000
+    assert book.need_of(task(3000, shape="")) == MemoryNeed(3000, False)
+
+
 def test_an_estimate_counts_until_one_has_finished() -> None:
     book = PeakBook()
     assert book.need_of(task(3000)) == MemoryNeed(3000, False)

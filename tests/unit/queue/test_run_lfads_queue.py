@@ -14,64 +14,23 @@ from typing import Any
 import psutil
 import pytest
 
-import lfadsqueue
 from lfadsq.errors import ConfigError, NoGpuError, QueueError
-from lfadsq.queue import QueueSummary, retries
+from lfadsq.queue import QueueSummary
 from lfadsq.queue.events import (
     Event,
-    Noted,
     QueueEnded,
     QueueStarted,
     TaskFailed,
     TaskFinished,
     TaskHeld,
-    TaskRetried,
     TaskStarted,
 )
 from lfadsq.queue.records import Cause
 
-from ...nvml_standin.standin import StandInGpu, StandInGpus
 from .conftest import attempts_of, is_alive, is_done, spec_of, wait_until
+from .running import Listener, log_of, run
 
-
-@pytest.fixture(autouse=True)
-def _no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once = {c: retries.Budget((0.0,) * len(b.delays_s)) for c, b in retries.BUDGETS.items()}
-    monkeypatch.setattr(retries, "BUDGETS", at_once)
-
-
-class Listener:
-    """Keeps what happened."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.num_closed = 0
-
-    def report(self, event: Event) -> None:
-        self.events.append(event)
-
-    def close(self) -> None:
-        self.num_closed += 1
-
-    def all_of(self, kind: type) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-def run(
-    specs: list[dict[str, Any]], listener: Listener | None = None, **arguments: Any
-) -> QueueSummary:
-    arguments.setdefault("max_tasks_simultaneously", 4)
-    return lfadsqueue.run_lfads_queue(
-        "q",
-        arguments.pop("tensorboard_script", None),
-        specs,
-        reporter=listener or Listener(),
-        **arguments,
-    )
-
-
-def log_of(spec: dict[str, Any]) -> str:
-    return Path(spec["outfile"]).read_text()
+pytestmark = pytest.mark.usefixtures("no_delay")
 
 
 def test_tasks_run_and_are_marked_and_recorded(tmp_path: Path) -> None:
@@ -283,58 +242,6 @@ def test_hostile_names_are_only_names(
     assert not list(tmp_path.rglob("pwned"))
 
 
-# --- scripts that MATLAB wrote -------------------------------------------------------------------
-
-PRINTS_SUCCESS = "echo Epoch:1; echo 'Stopping optimization based on learning rate criteria.'"
-
-
-def matlab_spec(root: Path, body: str) -> dict[str, Any]:
-    spec = spec_of(root, "t", "")
-    script = root / "t" / "lfads_train.sh"
-    script.write_text(body)
-    spec["command"] = f"bash {script} 2>&1 | tee {spec['outfile']}"
-    return spec
-
-
-def test_matlab_success_is_the_line(tmp_path: Path) -> None:
-    spec = matlab_spec(tmp_path, PRINTS_SUCCESS)
-    assert run([spec]).finished == ("t",)
-    assert log_of(spec).count("Epoch:1\n") == 1
-
-
-def test_matlab_failure_is_told_though_tee_ends_well(tmp_path: Path) -> None:
-    spec = matlab_spec(tmp_path, "echo Epoch:1; exit 4")
-    (failure,) = run([spec]).failed
-    assert failure.ending == "exit status 4"
-    assert log_of(spec).count("Epoch:1\n") == 1
-
-
-def test_matlab_end_without_the_line_is_no_success(tmp_path: Path) -> None:
-    (failure,) = run([matlab_spec(tmp_path, "echo Epoch:1")]).failed
-    assert failure.cause is Cause.NOT_CONVERGED
-
-
-def test_matlab_line_of_an_earlier_attempt_does_not_count(tmp_path: Path) -> None:
-    spec = matlab_spec(tmp_path, "echo Epoch:1")
-    Path(spec["outfile"]).write_text("Stopping optimization based on learning rate criteria.\n")
-    assert len(run([spec]).failed) == 1
-
-
-def test_matlab_line_and_a_later_step_that_failed_is_done_with_a_warning(tmp_path: Path) -> None:
-    listener = Listener()
-    assert run([matlab_spec(tmp_path, f"{PRINTS_SUCCESS}; exit 5")], listener).finished == ("t",)
-    (note,) = listener.all_of(Noted)
-    assert note.is_warning
-    assert "exit status 5" in note.text
-
-
-def test_matlab_pipe_into_another_file_is_kept(tmp_path: Path) -> None:
-    spec = matlab_spec(tmp_path, PRINTS_SUCCESS)
-    spec["command"] = spec["command"].replace(spec["outfile"], f"{tmp_path}/other.out")
-    assert run([spec]).finished == ("t",)
-    assert "Epoch:1\n" in (tmp_path / "other.out").read_text()
-
-
 # --- what a task sees ----------------------------------------------------------------------------
 
 
@@ -510,105 +417,6 @@ def test_dask_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     assert [r for r in caplog.records if r.name.startswith(("distributed", "dask"))] == []
 
 
-# --- GPUs ----------------------------------------------------------------------------------------
-
-
-def test_gpus_are_given_one_by_one(tmp_path: Path, gpus: StandInGpus) -> None:
-    gpus.put_alike(3)
-    one, _, three = gpus.gpus
-    specs = [
-        spec_of(tmp_path, f"t{n}", "echo ENV$CUDA_VISIBLE_DEVICES,$CUDA_DEVICE_ORDER; sleep 0.3")
-        for n in range(4)
-    ]
-    listener = Listener()
-    summary = run(specs, listener, gpu_list=[0, 2])
-    assert len(summary.finished) == 4
-    masks = sorted(log_of(s).rpartition("\nENV")[2].splitlines()[0] for s in specs)
-    assert masks == sorted([f"{one.uuid},PCI_BUS_ID", f"{three.uuid},PCI_BUS_ID"] * 2)
-    assert listener.events[0].max_tasks == 2  # type: ignore[union-attr]
-    running: set[str] = set()
-    for event in listener.events:
-        if isinstance(event, TaskStarted):
-            assert event.attempt.device not in running
-            running.add(event.attempt.device)
-        elif isinstance(event, TaskFinished) and event.attempt:
-            running.discard(event.attempt.device)
-
-
-def test_a_gpu_others_use_is_waited_for(tmp_path: Path, gpus: StandInGpus) -> None:
-    gpus.put(StandInGpu("GPU-one", total=1000, used=900))
-
-    def free() -> None:
-        gpus.gpus[0].used = 0
-        gpus.write()
-
-    threading.Timer(1.0, free).start()
-    summary = run([spec_of(tmp_path, "t", "true", memory_req=500)])
-    assert summary.finished == ("t",)
-    assert summary.wall_s > 1.0
-
-
-def test_tasks_share_a_gpu_if_asked_for(tmp_path: Path, gpus: StandInGpus) -> None:
-    gpus.put_alike(1, total=1000)
-    work = tmp_path / "work"
-    work.mkdir()
-    command = f"touch {work}/$$; ls {work} | wc -l >> {tmp_path}/counts; sleep 0.3; rm {work}/$$"
-    specs = [spec_of(tmp_path, f"t{n}", command, memory_req=300) for n in range(5)]
-    run(specs, one_task_per_gpu=False)
-    assert max(int(c) for c in (tmp_path / "counts").read_text().split()) == 3
-    limited = [spec_of(tmp_path, f"u{n}", command, memory_req=300) for n in range(5)]
-    (tmp_path / "counts").unlink()
-    run(limited, one_task_per_gpu=False, max_tasks_per_gpu=2)
-    assert max(int(c) for c in (tmp_path / "counts").read_text().split()) == 2
-
-
-def test_out_of_gpu_memory_is_tried_again_alone(tmp_path: Path, gpus: StandInGpus) -> None:
-    """Each says it needs 300 MB and takes 700: one of two that share a GPU of 1000 MB fails."""
-    gpus.put_alike(1, total=1000)
-    specs = [spec_of(tmp_path, f"t{n}", gpus.training(700, 0.5), 300) for n in range(2)]
-    listener = Listener()
-    summary = run(specs, listener, one_task_per_gpu=False)
-    assert sorted(summary.finished) == ["t0", "t1"]
-    (again,) = listener.all_of(TaskRetried)
-    assert again.failure.cause is Cause.GPU_MEMORY
-    assert "alone" in again.how
-    attempts = attempts_of(next(s for s in specs if s["name"] == again.task.name))
-    assert [(a["outcome"], a["is_alone"]) for a in attempts] == [
-        ("failed", False),
-        ("succeeded", True),
-    ]
-
-
-def test_a_task_that_no_gpu_can_hold_gives_up(tmp_path: Path, gpus: StandInGpus) -> None:
-    gpus.put_alike(1, total=1000)
-    spec = spec_of(tmp_path, "t", gpus.training(2000, 0.1), 300)
-    (failure,) = run([spec], one_task_per_gpu=False).failed
-    assert failure.cause is Cause.GPU_MEMORY
-    assert 2 <= len(attempts_of(spec)) <= 4
-    assert len(failure.tried) == len(attempts_of(spec)) - 1
-
-
-def test_memory_is_learned_from_the_first_run_of_a_shape(tmp_path: Path, gpus: StandInGpus) -> None:
-    """Unknown, the first has the GPU to itself; what it took packs the others side by side."""
-    gpus.put_alike(1, total=4000)
-    specs = [
-        spec_of(tmp_path, f"t{n}", gpus.training(500, 3.0 if n == 0 else 0.6), "auto")
-        | {"shape": "gen_dim=64"}
-        for n in range(5)
-    ]
-    specs[0]["priority"] = 1
-    summary = run(specs, one_task_per_gpu=False)
-    assert len(summary.finished) == 5
-    first, *others = [attempts_of(spec)[0] for spec in specs]
-    assert first["is_alone"]
-    assert 500 <= first["peak_memory_mb"] <= 600
-    assert not any(other["is_alone"] for other in others)
-    assert len({other["memory_mb"] for other in others}) == 1
-    assert 600 < others[0]["memory_mb"] < 1000
-    starts = sorted(other["started_at"] for other in others)
-    assert starts[-1] < min(other["ended_at"] for other in others)
-
-
 def test_tasks_start_by_priority_and_then_the_longest_first(tmp_path: Path) -> None:
     def spec(name: str, **more: Any) -> dict[str, Any]:
         return spec_of(tmp_path, name, f"echo {name} >> {tmp_path}/order") | more
@@ -623,45 +431,6 @@ def test_tasks_start_by_priority_and_then_the_longest_first(tmp_path: Path) -> N
         max_tasks_simultaneously=1,
     )
     assert (tmp_path / "order").read_text().split() == ["urgent", "long", "short", "unknown"]
-
-
-def test_a_missing_module_stops_the_queue_at_once(tmp_path: Path) -> None:
-    command = f"{sys.executable} -c 'import no_such_module'"
-    specs = [spec_of(tmp_path, f"t{n}", command) for n in range(50)]
-    summary = run(specs, max_tasks_simultaneously=1)
-    assert [failure.name for failure in summary.failed] == ["t0"]
-    assert len(summary.not_started) == 49
-    assert summary.exit_status == 1
-    assert not Path(specs[1]["outfile"]).exists()
-
-
-def test_a_missing_script_of_one_run_stops_nobody(tmp_path: Path) -> None:
-    bad = spec_of(tmp_path, "bad", f"bash {tmp_path}/bad/lfads_train.sh")
-    summary = run([bad, spec_of(tmp_path, "good", "true")], max_tasks_simultaneously=1)
-    assert summary.finished == ("good",)
-    assert [failure.cause for failure in summary.failed] == [Cause.MISSING_SCRIPT]
-
-
-def test_not_a_number_is_not_repeated_until_something_changes(tmp_path: Path) -> None:
-    spec = spec_of(tmp_path, "t", "")
-    script = tmp_path / "t/lfads_train.sh"
-    script.write_text("echo 'error: NonFiniteCostError'; exit 1\n")
-    spec["command"] = f"bash {script}"
-    assert [f.cause for f in run([spec]).failed] == [Cause.NOT_A_NUMBER]
-    (failure,) = run([spec]).failed
-    assert failure.cause is Cause.NOT_A_NUMBER
-    assert "the same" in failure.problem
-    assert len(attempts_of(spec)) == 1
-    script.write_text("true\n")
-    assert run([spec]).finished == ("t",)
-
-
-def test_a_crash_is_tried_again(tmp_path: Path) -> None:
-    spec = spec_of(tmp_path, "t", f"mkdir {tmp_path}/once && kill -SEGV $$")
-    listener = Listener()
-    assert run([spec], listener).failed[0].cause is Cause.UNKNOWN  # mkdir fails the second time
-    assert [a["signal"] for a in attempts_of(spec)] == ["SIGSEGV", None]
-    assert len(listener.all_of(TaskRetried)) == 1
 
 
 def test_the_summary_counts_time_on_devices(tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def test_a_second_queue_of_a_collection_takes_the_address_of_the_first(tmp_path:
     script.write_text(SERVER)
     notes: list[Noted] = []
     with TensorBoard(script, lambda noted: None) as first:
-        with TensorBoard(script, notes.append) as second:  # while the first still starts
+        wait_until(lambda: pids_in(tmp_path), "the first, which still starts")
+        with TensorBoard(script, notes.append) as second:
             assert address_of(second) == address_of(first)
             assert len(pids_in(tmp_path)) == 2
         assert "another queue" in notes[0].text
