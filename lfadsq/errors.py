@@ -13,7 +13,8 @@
     │   ├── RunExistsError (FileExistsError)
     │   └── HashCollisionError              two different settings have the same hash
     ├── QueueError (RuntimeError)
-    │   └── NoGpuError                      a GPU was asked for that this machine does not have
+    │   ├── NoGpuError                      a GPU was asked for that this machine does not have
+    │   └── ClusterError                    a batch system refuses or does not answer
     ├── TrainingError (RuntimeError)
     │   ├── NonFiniteCostError              the cost became NaN or infinite
     │   └── CheckpointError                 a checkpoint is missing, damaged, or of another model
@@ -33,6 +34,7 @@ from typing import ClassVar
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "ConfigError",
     "DatasetError",
     "HashCollisionError",
@@ -153,6 +155,12 @@ class QueueError(LfadsqError, RuntimeError):
 
 class NoGpuError(QueueError):
     """A GPU was asked for that this machine does not have."""
+
+
+class ClusterError(QueueError):
+    """A batch system refuses, does not answer, or gives no machine that can be used."""
+
+    retry_can_help = True
 
 
 class TrainingError(LfadsqError, RuntimeError):

@@ -18,9 +18,17 @@ _VERBS = {
         "lfadsq.cli.explain:explain",
         "everything about one run: why it waits or failed, what was tried, what to do",
     ),
+    "init": (
+        "lfadsq.cli.init:init",
+        "write cluster.toml: what to ask of a cluster (partition, walltime, GPUs, ...)",
+    ),
     "queue": (
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",
+    ),
+    "submit": (
+        "lfadsq.cli.submit:submit",
+        "run the queue of a collection as a small job of a batch system",
     ),
     "train": (
         "lfadsq.cli.train:train",

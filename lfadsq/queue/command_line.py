@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lfadsq.queue.clusters.option_flags import GroupedCommand, cluster_click_options
+from lfadsq.queue.clusters.option_table import OPTIONS
+
 if TYPE_CHECKING:
     from lfadsq.queue.events import QueueSummary
 
-__all__ = ["queue_options", "run_as_program", "run_queue"]
+__all__ = ["CLUSTER_WORDS", "queue_options", "run_as_program", "run_queue"]
+
+CLUSTER_WORDS = tuple(option.name for option in OPTIONS)
+"""Names of options that say what is asked of a cluster."""
 
 _KINDS = ("finished", "failed", "retried", "cancelled", "done")
 
@@ -74,7 +80,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def queue_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a queue; those not used are None, or empty."""
-    for option in reversed(_OPTIONS):
+    for option in reversed((*_OPTIONS, *cluster_click_options)):
         command = option(command)
     return command
 
@@ -93,9 +99,10 @@ def run_queue(arguments: Mapping[str, Any], wanted: Mapping[str, Any]) -> QueueS
     -------
     QueueSummary
     """
-    from lfadsq.queue.entry import run_lfads_queue
+    from lfadsq.queue.entry import run_with
 
     options = dict(wanted)
+    words = {name: options.pop(name, None) for name in CLUSTER_WORDS}
     as_json, is_quiet = options.pop("as_json"), options.pop("quiet")
     final = dict(arguments)
     if options.pop("no_tensorboard"):
@@ -118,7 +125,7 @@ def run_queue(arguments: Mapping[str, Any], wanted: Mapping[str, Any]) -> QueueS
         from lfadsq.queue.report import ConsoleReporter
 
         final["reporter"] = ConsoleReporter(Console(stderr=True, soft_wrap=True, highlight=False))
-    summary = run_lfads_queue(**final)
+    summary = run_with(final, words)
     if as_json:
         from lfadsq.queue.summary import summary_dict
 
@@ -145,6 +152,7 @@ def run_as_program(arguments: Mapping[str, Any], argv: Sequence[str]) -> QueueSu
 
     @click.command(
         name=program,
+        cls=GroupedCommand,
         context_settings={"help_option_names": ["-h", "--help"]},
         help=_help_text(program),
     )
@@ -174,5 +182,7 @@ def _help_text(name: str) -> str:
       python {name}
       python {name} --gpu-list 0,1 --share-gpus --max-tasks-per-gpu 3
       python {name} --detach                 logging out leaves what runs
+      python {name} --cluster slurm --partition gpu --walltime 12:00:00
+      python {name} --cluster slurm --dry-run
       python {name} --notify-command 'mail -s "$LFADSQ_EVENT" me@lab.org <<< "$LFADSQ_MESSAGE"'
     """

@@ -19,10 +19,13 @@ from lfadsq.queue.gpu_choice import MASK_VARIABLE, GpuChoice
 from lfadsq.queue.machine import session_of_gpu_process, usable_memory_mb
 from lfadsq.queue.nvml import Driver, Gpu, Reading
 
-__all__ = ["CPU", "Cpus", "Device", "DeviceSource", "Gpus", "find_devices"]
+__all__ = ["CPU", "Cpus", "Device", "DeviceSource", "Gpus", "find_devices", "is_cpu"]
 
 CPU = "cpu"
 """Id of the device that stands for this machine's processors."""
+
+_AT = "@"
+"""Stands before the name of the machine, where there are several."""
 
 _GROWTH_VARIABLE = "TF_FORCE_GPU_ALLOW_GROWTH"
 _RETRY_S = 10.0
@@ -32,6 +35,15 @@ _PROHIBITED = "its compute mode is prohibited (an administrator's `nvidia-smi -c
 
 _MEMORY_HOLDS_S = 0.05
 _logger = logging.getLogger(__name__)
+
+
+def is_cpu(device_id: str) -> bool:
+    """Tell whether an id stands for the processors of a machine.
+
+    >>> is_cpu("cpu"), is_cpu("cpu@node7"), is_cpu("GPU-5a1f@node7")
+    (True, True, False)
+    """
+    return device_id.partition(_AT)[0] == CPU
 
 
 @dataclass(frozen=True)
@@ -69,17 +81,19 @@ class Device:
     @property
     def is_gpu(self) -> bool:
         """Whether it is a GPU, whole or part."""
-        return self.device_id != CPU
+        return not is_cpu(self.device_id)
 
 
 class DeviceSource(Protocol):
     """Where devices come from: measured again for every decision."""
 
-    reason: str
-    """Why these devices and no others, for people; empty if there is nothing to say."""
+    @property
+    def reason(self) -> str:
+        """Why these devices and no others, for people; empty if there is nothing to say."""
 
-    num_missing: int
-    """How many devices were left out of the last measurement because they did not answer."""
+    @property
+    def num_missing(self) -> int:
+        """How many devices were left out of the last measurement, and may be there in the next."""
 
     def measure(self, our_sessions: Collection[int] = ()) -> list[Device]:
         """Measure all devices now; one that does not answer is left out this time.

@@ -9,8 +9,8 @@ from lfadsq.queue.entries import Entry
 from lfadsq.queue.events import Event, Noted
 from lfadsq.queue.ledger import Ledger
 from lfadsq.queue.records import Cause
+from lfadsq.queue.sites import Transport
 from lfadsq.queue.status import TaskState
-from lfadsq.queue.transport import DaskTransport
 
 __all__ = ["Endings"]
 
@@ -23,7 +23,7 @@ class Endings:
 
     Parameters
     ----------
-    transport : DaskTransport
+    transport : Transport
     ledger : Ledger
     grace_s : float
         How long they may take to end by themselves [s].
@@ -33,7 +33,7 @@ class Endings:
 
     def __init__(
         self,
-        transport: DaskTransport,
+        transport: Transport,
         ledger: Ledger,
         grace_s: float,
         report: Callable[[Event], None],

@@ -7,9 +7,9 @@ import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lfadsq.errors import LfadsqError
+from lfadsq.errors import ConfigError, LfadsqError
 from lfadsq.queue.audience import audience
 from lfadsq.queue.control import ControlFolder
 from lfadsq.queue.devices import find_devices
@@ -18,7 +18,10 @@ from lfadsq.queue.options import GRACE_S, QueueOptions
 from lfadsq.queue.task_lists import describe_if_asked
 from lfadsq.queue.tasks import Task, specs_with_hints, tasks_from_specs
 
-__all__ = ["run_lfads_queue"]
+if TYPE_CHECKING:
+    from lfadsq.queue.runner import Runner
+
+__all__ = ["run_lfads_queue", "run_with"]
 
 _logger = logging.getLogger(__name__)
 
@@ -44,6 +47,13 @@ def run_lfads_queue(
     argv: Sequence[str] | None = None,
     reporter: Reporter | None = None,
     grace_s: float = GRACE_S,
+    cluster: str | None = None,
+    cluster_options: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+    no_dask: bool = False,
+    starts_until_s: float | None = None,
+    deadline_s: float | None = None,
+    waits_for_others: bool = True,
 ) -> QueueSummary:
     """Run every task that is not done, on all GPUs that may be used, or else on the processors.
 
@@ -92,6 +102,22 @@ def run_lfads_queue(
         Told of all that happens; by default the console is.
     grace_s : float, default 20
         How long tasks may take to end by themselves when they are asked to [s].
+    cluster : str, optional
+        Train in jobs of a batch system: ``slurm``, ``pbs``, ``sge``, ``lsf``, ``htcondor``, ``oar``
+        or ``moab``; or on the workers of the Dask scheduler at this address. By default on this
+        machine.
+    cluster_options : dict, optional
+        What is asked of the cluster (`lfadsq.queue.clusters.options`), such as
+        ``{"partition": "gpu", "walltime": "12:00:00"}``; it wins over ``cluster.toml``.
+    dry_run : bool, default False
+        Only print the job script, and how many jobs would be asked for.
+    no_dask : bool, default False
+        Submit a job array whose jobs need not speak with each other, and return at once.
+    starts_until_s, deadline_s : float, optional
+        Nothing is started after the one; at the other what runs is ended, with a checkpoint
+        [s since 1970]. For a queue in a batch job, which ends.
+    waits_for_others : bool, default True
+        If false, the queue ends as soon as only other queues have something to do.
 
     Returns
     -------
@@ -105,7 +131,8 @@ def run_lfads_queue(
     NoGpuError
         If `gpu_list` asks for a GPU that is not there; likewise.
     QueueError
-        If Dask does not start; likewise.
+        If Dask does not start; likewise. Also if a cluster gives no machine (`ClusterError`): then
+        nothing runs any more, and all records say so.
     SystemExit
         If `argv` asks for help, or cannot be.
     KeyboardInterrupt
@@ -123,41 +150,87 @@ def run_lfads_queue(
     `grace_s`, or at the next, tasks that were told to end are killed, with everything they started.
     """
     arguments = {key: value for key, value in locals().items() if key not in ("hints", "argv")}
-    arguments["task_specs"] = task_specs = specs_with_hints(task_specs, hints)
+    arguments["task_specs"] = specs_with_hints(task_specs, hints)
     describe_if_asked(arguments)
     if argv is not None:
         from lfadsq.queue.command_line import run_as_program
 
         return run_as_program(arguments, argv)
-    options = QueueOptions(
-        queue_name=queue_name,
-        tensorboard_script=tensorboard_script,
-        gpu_list=gpu_list,
-        one_task_per_gpu=one_task_per_gpu,
-        max_tasks_simultaneously=max_tasks_simultaneously,
-        ignore_donefile=ignore_donefile,
-        max_tasks_per_gpu=max_tasks_per_gpu,
-        detach=detach,
-        tmux=tmux,
-        notify_command=notify_command,
-        notify_webhook=notify_webhook,
-        notify_on=notify_on,
-        collection=collection,
-        script=script,
-        grace_s=grace_s,
-    )
+    return run_with(arguments)
+
+
+def run_with(
+    arguments: Mapping[str, Any], command_line: Mapping[str, Any] | None = None
+) -> QueueSummary:
+    """Run a queue with all arguments of `run_lfads_queue` but ``hints`` and ``argv``.
+
+    Parameters
+    ----------
+    arguments : dict
+        Those not in it have their defaults.
+    command_line : dict, optional
+        What a command line says of a cluster, unread; it wins over the arguments.
+    """
+    settings = dict(arguments)
+    task_specs, reporter = settings.pop("task_specs"), settings.pop("reporter", None)
+    words = command_line or {}
+    options = QueueOptions(**settings, has_cluster_words=any(v is not None for v in words.values()))
     tasks = tasks_from_specs(task_specs)
+    if options.cluster is not None:
+        return _run_on_cluster(options, tasks, reporter, words, arguments)
     # Not on import of lfadsq.queue, which has to be quick.
     from lfadsq.queue.runner import Runner
+    from lfadsq.queue.sites import LocalSite
 
     source = find_devices(
-        gpu_list, max_tasks_on_gpu=options.max_tasks_on_gpu, num_cpu_slots=options.max_tasks
+        options.gpu_list,
+        max_tasks_on_gpu=options.max_tasks_on_gpu,
+        num_cpu_slots=options.max_tasks,
     )
     with contextlib.closing(source):
         control = _control_folder(options, tasks)
-        runner = Runner(options, tasks, source, control)
-        with contextlib.closing(audience(options, reporter, control, runner.note)) as everyone:
-            return runner.run(everyone)
+        runner = Runner(options, tasks, LocalSite(source, options.max_tasks), control)
+        return _run(runner, options, reporter, control)
+
+
+def _run_on_cluster(
+    options: QueueOptions,
+    tasks: Sequence[Task],
+    reporter: Reporter | None,
+    words: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+) -> QueueSummary:
+    from lfadsq.queue.clusters.option_reading import read_cluster_options
+    from lfadsq.queue.clusters.submitting import check_system, show, submit_array
+    from lfadsq.queue.runner import Runner
+
+    assert options.cluster is not None
+    folder = _collection_folder(options, tasks)
+    cluster = read_cluster_options(
+        options.cluster, folder, arguments=options.cluster_options, command_line=words
+    )
+    check_system(cluster, is_dry=options.dry_run)
+    if options.dry_run:
+        return show(options, cluster, tasks, folder, arguments)
+    if options.no_dask:
+        return submit_array(options, cluster, tasks, arguments)
+    control = _control_folder(options, tasks)
+    if control is None:
+        raise ConfigError(
+            "a cluster needs a folder that all its nodes see, and the tasks share none",
+            "give run_lfads_queue collection=FOLDER",
+        )
+    from lfadsq.queue.clusters.site import ClusterSite
+
+    runner = Runner(options, tasks, ClusterSite(options, cluster, control.paths), control)
+    return _run(runner, options, reporter, control)
+
+
+def _run(
+    runner: Runner, options: QueueOptions, reporter: Reporter | None, control: ControlFolder | None
+) -> QueueSummary:
+    with contextlib.closing(audience(options, reporter, control, runner.note)) as everyone:
+        return runner.run(everyone)
 
 
 def _control_folder(options: QueueOptions, tasks: Sequence[Task]) -> ControlFolder | None:

@@ -110,22 +110,28 @@ class Result:
 
     Attributes
     ----------
-    kind : {"ended", "held", "finished elsewhere", "refused", "left", "free"}
+    kind : {"ended", "held", "finished elsewhere", "refused", "left", "free", "returned", "lost"}
         ``ended`` carries the attempt; ``held`` means that another process has the run's lock, and
         nothing was done; ``finished elsewhere`` that the done-marker was there once we had it;
         ``refused`` that the last attempt failed in a way that would repeat itself; ``left`` that
-        the task goes on without us; ``free`` that there was nothing to settle.
+        the task goes on without us; ``free`` that there was nothing to settle; ``returned`` that
+        the machine takes nothing more, and nothing was done; ``lost`` that the machine is gone.
     attempt : Attempt or None
     problem : str
         What went wrong outside the command, if anything.
     journal : Journal or None
         Who holds the lock.
+    cause : Cause or None
+        Why the machine is gone, as far as the batch system tells.
     """
 
-    kind: Literal["ended", "held", "finished elsewhere", "refused", "left", "free"]
+    kind: Literal[
+        "ended", "held", "finished elsewhere", "refused", "left", "free", "returned", "lost"
+    ]
     attempt: Attempt | None = None
     problem: str = ""
     journal: Journal | None = None
+    cause: Cause | None = None
 
 
 class Overseer(Protocol):
@@ -137,6 +143,9 @@ class Overseer(Protocol):
 
     def end_cause(self, name: str) -> Cause | None:
         """Tell why a task is to end, or must not start; None if it may run."""
+
+    def why_signalled(self, name: str) -> Cause:
+        """Tell what the end of a task is put down to that was signalled, but not through us."""
 
     def started(self, order: Order, attempt: Attempt, group: ProcessGroup) -> None:
         """Take note of an attempt and its processes, as soon as they exist."""
@@ -212,6 +221,9 @@ class _Nobody:
 
     def end_cause(self, name: str) -> Cause | None:
         return None
+
+    def why_signalled(self, name: str) -> Cause:
+        return Cause.KILLED_BY_USER
 
     def started(self, order: Order, attempt: Attempt, group: ProcessGroup) -> None:
         raise AssertionError(f"{order.task.name} was started, though its end was only to be judged")
@@ -289,7 +301,7 @@ def _run(
         attempt = replace(attempt, peak_memory_mb=peak_mb)
         cause = group.end_cause
         if cause is None and lock.was_signalled():
-            cause = Cause.KILLED_BY_USER
+            cause = overseer.why_signalled(task.name)
         ended = judge(task, attempt, invocation, end.status, order.on_gpu, cause)
         record = record.with_attempt(ended)
         try:

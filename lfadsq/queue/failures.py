@@ -54,6 +54,9 @@ REMEDIES = {
     Cause.PAUSED: "`lfadsq queue resume` lets it go on",
     Cause.QUEUE_STOPPED: "start the queue again to go on",
     Cause.LOST: "start the queue again to go on",
+    Cause.WALLTIME: "it goes on from its checkpoint in another job",
+    Cause.PREEMPTED: "it goes on from its checkpoint in another job",
+    Cause.NODE_LOST: "see the log of its job, and whether --memory-per-job is enough",
     Cause.UNKNOWN: "look at the end of the log, or run the command by hand",
 }
 """What to do next, for every cause."""

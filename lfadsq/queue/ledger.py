@@ -32,7 +32,7 @@ from lfadsq.queue.events import (
     Usage,
 )
 from lfadsq.queue.execution import Result
-from lfadsq.queue.failures import failure_of, last_lines, log_tail, unplaceable
+from lfadsq.queue.failures import REMEDIES, failure_of, last_lines, log_tail, unplaceable
 from lfadsq.queue.locks import Journal
 from lfadsq.queue.peaks import PeakBook
 from lfadsq.queue.places import Reservation
@@ -109,9 +109,15 @@ class Ledger:
         """List the tasks that another process works on."""
         return [e for e in self._active.values() if e.state is TaskState.ELSEWHERE]
 
-    def has_work(self) -> bool:
-        """Tell whether anything waits, rests, is paused, or is worked on."""
-        if self._active:
+    def has_work(self, *, elsewhere: bool = True) -> bool:
+        """Tell whether anything waits, rests, is paused, or is worked on.
+
+        Parameters
+        ----------
+        elsewhere : bool, default True
+            Whether what other processes work on counts.
+        """
+        if self._active if elsewhere else self.num_running():
             return True
         if self.halted_by is not None:
             return False
@@ -316,6 +322,13 @@ class Ledger:
             if entry.state is not TaskState.WAITING:
                 return []
             return [Noted(f"nobody works on {task.name} any more: this queue takes it up")]
+        if result.kind == "returned":
+            entry.move_to(TaskState.WAITING, result.problem)
+            entry.retry_at_s = time.monotonic() + _RETURNED_S
+            self._apply_to(entry, self._wishes)
+            return []
+        if result.kind == "lost":
+            return self._lost(entry, result)
         attempt = result.attempt
         assert attempt is not None
         if result.kind == "left":
@@ -340,11 +353,23 @@ class Ledger:
                 return [TaskCancelled(task)]
             return [TaskInterrupted(task, will_go_on=True)]
         if attempt.outcome is Outcome.INTERRUPTED:
-            goes_on = attempt.cause is Cause.PAUSED
+            goes_on = attempt.cause in _GOES_ON
             entry.move_to(TaskState.WAITING if goes_on else TaskState.INTERRUPTED)
             self._apply_to(entry, self._wishes)
             return [TaskInterrupted(task, will_go_on=goes_on)]
         return self._failed(entry, attempt, result)
+
+    def _lost(self, entry: Entry, result: Result) -> list[Event]:
+        """Take up again what died with its machine; only what kills one after the other fails."""
+        cause = result.cause or Cause.NODE_LOST
+        entry.num_lost += cause is Cause.NODE_LOST
+        if entry.num_lost > _MAX_LOST:
+            failure = replace(failure_of(entry.task, None, result.problem), cause=cause)
+            return [self._fail(entry, replace(failure, remedy=REMEDIES[cause]))]
+        entry.move_to(TaskState.WAITING, f"again, after: {cause.value}")
+        self._apply_to(entry, self._wishes)
+        text = f"{entry.task.name}: {result.problem} ({cause.value}); it goes on elsewhere"
+        return [TaskInterrupted(entry.task, will_go_on=True), Noted(text)]
 
     def _failed(self, entry: Entry, attempt: Attempt, result: Result) -> list[Event]:
         task = entry.task
@@ -500,4 +525,7 @@ class Ledger:
 
 
 _RECORDS_A_SHAPE = 3
+_RETURNED_S = 1.0
+_MAX_LOST = 3
+_GOES_ON = (Cause.PAUSED, Cause.WALLTIME, Cause.PREEMPTED)
 _WORKED_ON = (TaskState.RUNNING, TaskState.ELSEWHERE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,15 @@ from lfadsq.errors import ConfigError
 from lfadsq.queue.machine import num_usable_cpus
 
 __all__ = ["GRACE_S", "QueueOptions"]
+
+_SWITCHES = (
+    "one_task_per_gpu",
+    "ignore_donefile",
+    "tmux",
+    "dry_run",
+    "no_dask",
+    "waits_for_others",
+)
 
 GRACE_S = 20.0
 """How long tasks may take to end by themselves when they are asked to [s]."""
@@ -41,12 +50,20 @@ class QueueOptions:
     collection: str | Path | None = None
     script: str | Path | None = None
     grace_s: float = GRACE_S
+    cluster: str | None = None
+    cluster_options: Mapping[str, Any] | None = None
+    dry_run: bool = False
+    no_dask: bool = False
+    starts_until_s: float | None = None
+    deadline_s: float | None = None
+    waits_for_others: bool = True
+    has_cluster_words: bool = False
 
     def __post_init__(self) -> None:
         problems = []
         if not isinstance(self.queue_name, str):
             problems.append(f"queue_name is {self.queue_name!r}; give text")
-        for key in ("one_task_per_gpu", "ignore_donefile", "tmux"):
+        for key in _SWITCHES:
             if getattr(self, key) not in (True, False):
                 problems.append(f"{key} is {getattr(self, key)!r}; give True or False")
         if self.detach not in (True, False, None):
@@ -68,8 +85,42 @@ class QueueOptions:
                 f"max_tasks_per_gpu is {self.max_tasks_per_gpu}, but one_task_per_gpu is true; set"
                 " one_task_per_gpu to False"
             )
+        for key in ("starts_until_s", "deadline_s"):
+            value = getattr(self, key)
+            if value is not None and (isinstance(value, bool) or not _is_amount(value)):
+                problems.append(f"{key} is {value!r}; give seconds since 1970")
+        problems += self._cluster_problems()
         if problems:
             raise ConfigError("; ".join(problems))
+
+    def _cluster_problems(self) -> list[str]:
+        if self.cluster is None:
+            given = {
+                "dry_run": self.dry_run,
+                "no_dask": self.no_dask,
+                "options of a cluster": self.cluster_options or self.has_cluster_words,
+            }
+            return [
+                f"{what} cannot be without a cluster; name one (cluster, --cluster)"
+                for what, is_given in given.items()
+                if is_given
+            ]
+        problems = []
+        if not isinstance(self.cluster, str):
+            problems.append(f"cluster is {self.cluster!r}; give a name such as 'slurm'")
+        if self.cluster_options is not None and not isinstance(self.cluster_options, Mapping):
+            problems.append(f"cluster_options is {self.cluster_options!r}; give a dict")
+        if self.gpu_list:
+            problems.append(
+                f"gpu_list is {self.gpu_list!r}, but on a cluster a job uses the GPUs that it is"
+                " given; leave it out"
+            )
+        if self.detach and not self.no_dask:
+            problems.append(
+                "detach is True, but what runs on a cluster ends with its queue; `lfadsq submit`"
+                " makes the queue a job that needs nobody logged in"
+            )
+        return problems
 
     @property
     def max_tasks(self) -> int:

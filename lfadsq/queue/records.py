@@ -66,6 +66,12 @@ class Cause(str, enum.Enum):
     PAUSED = "paused by user"
     QUEUE_STOPPED = "queue stopped"
     LOST = "lost"
+    WALLTIME = "walltime"
+    """Its batch job came to its end."""
+    PREEMPTED = "preempted"
+    """Its batch job had to give way, or was cancelled."""
+    NODE_LOST = "node lost"
+    """Its batch job or machine died."""
     UNKNOWN = "unknown"
 
 

@@ -14,16 +14,15 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lfadsq.errors import LfadsqError, QueueError
 from lfadsq.queue.control import ControlFolder
-from lfadsq.queue.devices import CPU, DeviceSource
+from lfadsq.queue.devices import is_cpu
 from lfadsq.queue.elsewhere import Elsewhere
 from lfadsq.queue.endings import Endings
-from lfadsq.queue.environments import thread_counts
 from lfadsq.queue.events import (
     Event,
     Noted,
@@ -41,16 +40,15 @@ from lfadsq.queue.gauges import Gauges
 from lfadsq.queue.interrupts import GOES_ON, Answer, Interrupts
 from lfadsq.queue.ledger import Ledger
 from lfadsq.queue.lookout import Lookout
-from lfadsq.queue.machine import num_usable_cpus
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.packing import pack
 from lfadsq.queue.peaks import PeakBook
 from lfadsq.queue.presence import Presence
-from lfadsq.queue.records import Cause, iso_time
+from lfadsq.queue.records import Attempt, Cause, iso_time
+from lfadsq.queue.sites import Listener, Site, Transport
 from lfadsq.queue.status import QueueState, Snapshot, TaskState
 from lfadsq.queue.tasks import Task, tasks_from_specs
 from lfadsq.queue.tensorboard import TensorBoard
-from lfadsq.queue.transport import DaskTransport
 from lfadsq.queue.usage import UsageMeter
 from lfadsq.queue.wishes import LEAVE, Wishes
 
@@ -68,11 +66,16 @@ class _Ended:
 
 
 @dataclass(frozen=True)
+class _Changed:
+    """Machines have come, gone, or measured something new."""
+
+
+@dataclass(frozen=True)
 class _Added:
     tasks: Sequence[Task]
 
 
-_Message = QueueError | TaskStarted | _Ended | _Added | Noted | signal.Signals | Answer
+_Message = QueueError | TaskStarted | _Ended | _Changed | _Added | Noted | signal.Signals | Answer
 
 
 class Runner:
@@ -82,7 +85,7 @@ class Runner:
     ----------
     options : QueueOptions
     tasks : sequence of Task
-    source : DeviceSource
+    site : Site
     control : ControlFolder or None
         Where people say what they want; None if there is no place for it.
     """
@@ -91,24 +94,28 @@ class Runner:
         self,
         options: QueueOptions,
         tasks: Sequence[Task],
-        source: DeviceSource,
+        site: Site,
         control: ControlFolder | None,
     ) -> None:
         self._began_s = time.monotonic()
         self._started_at = iso_time(time.time())
         self._options = options
         self._tasks = tasks
-        self._source = source
+        self._site = site
+        self._source = site.source
         self._control = control
         self._id = _queue_id()
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._peaks = PeakBook()
         self._ledger = Ledger(self._peaks, options.ignore_donefile)
-        self._gauges = Gauges(source, self._peaks)
+        self._gauges = Gauges(site.source, self._peaks)
         self._ledger.note_largest(self._gauges.largest_mb)
-        capacity = sum(self._gauges.num_places.values()) or 1
-        self._max_tasks = min(options.max_tasks, capacity)
-        self._elsewhere = Elsewhere(self._ledger, self._gauges.names, self._id)
+        self._max_tasks = site.max_tasks
+        shared: Collection[str] = self._gauges.names
+        if not options.waits_for_others:
+            # Each job of an array has processors of its own, whatever they are called.
+            shared = [name for name in shared if not is_cpu(name)]
+        self._elsewhere = Elsewhere(self._ledger, shared, self._id)
         self._usage = UsageMeter()
         self._interrupts = Interrupts(self._inbox.put)
         self._lookout = Lookout(
@@ -116,7 +123,7 @@ class Runner:
             None if options.script is None else Path(options.script).absolute(),
             lambda tasks: self._inbox.put(_Added(tasks)),
         )
-        self._transport: DaskTransport
+        self._transport: Transport
         self._endings: Endings
         self._presence: Presence | None = None
         self._tensorboard: TensorBoard | None = None
@@ -156,7 +163,7 @@ class Runner:
                     self._options.queue_name,
                     len(self._ledger),
                     num_done,
-                    tuple(self._gauges.names.values()),
+                    tuple(self._gauges.names.values()) or (self._site.text,),
                     self._max_tasks,
                     self._source.reason,
                 )
@@ -165,7 +172,7 @@ class Runner:
             self._report_all(e for e in added if isinstance(e, Noted))
             self._report_all(e for e in early if not isinstance(e, TasksAdded))
             self._report_all(self._elsewhere.probe())
-            self._ledger.learn_from_records(on_gpu=CPU not in self._gauges.names)
+            self._ledger.learn_from_records(on_gpu=self._site.has_gpus)
             if self._ledger.has_work():
                 self._work()
             self._publish(at_once=True)
@@ -188,12 +195,16 @@ class Runner:
             self._presence = stack.enter_context(self._control.join(self._id))
 
     def _work(self) -> None:
-        self._transport = DaskTransport(
-            self._max_tasks,
-            lambda order, attempt: self._inbox.put(TaskStarted(order.task, attempt)),
-            lambda order, result: self._inbox.put(_Ended(order, result)),
-            self._inbox.put,
-            self._peaks.peak_of,
+        self._transport = self._site.open(
+            self._id,
+            Listener(
+                started=lambda order, attempt: self._inbox.put(TaskStarted(order.task, attempt)),
+                ended=lambda order, result: self._inbox.put(_Ended(order, result)),
+                failed=self._inbox.put,
+                changed=lambda: self._inbox.put(_Changed()),
+                note=self.note,
+                peak_mb=self._peaks.peak_of,
+            ),
         )
         script = self._options.tensorboard_script
         with (
@@ -213,6 +224,7 @@ class Runner:
 
     def _loop(self) -> None:
         while not self._is_over():
+            self._keep_deadline()
             if not self._is_stopping:
                 self._take_wishes(self._lookout.new_wishes())
                 if self._ledger.wake(time.monotonic()):
@@ -220,6 +232,7 @@ class Runner:
                 self._place()
                 if self._is_over():
                     break
+            self._ask_for_machines()
             self._sample()
             self._publish(at_once=self._must_show)
             for message in self._messages(self._patience_s()):
@@ -231,15 +244,29 @@ class Runner:
             self._endings.press_on()
 
     def _is_over(self) -> bool:
-        if self._is_stopping:
-            return not self._ledger.num_running() and not len(self._endings)
-        return not self._ledger.has_work() and not len(self._endings)
+        if len(self._endings):
+            return False
+        if self._is_stopping or not self._may_start():
+            return not self._ledger.num_running()
+        return not self._ledger.has_work(elsewhere=self._options.waits_for_others)
+
+    def _may_start(self) -> bool:
+        until_s = self._options.starts_until_s
+        return until_s is None or time.time() < until_s
+
+    def _keep_deadline(self) -> None:
+        deadline_s = self._options.deadline_s
+        if deadline_s is not None and time.time() >= deadline_s and not self._is_stopping:
+            self._stop("the end of its job", leaves=False, cause=Cause.WALLTIME)
 
     def _patience_s(self) -> float | None:
         now_s = time.monotonic()
         limits = [self._endings.patience_s(), self._elsewhere.patience_s()]
         if not self._is_stopping:
             retry_s = self._ledger.next_retry_s()
+            times_s = (self._options.starts_until_s, self._options.deadline_s)
+            left_s = [at_s - time.time() for at_s in times_s if at_s is not None]
+            limits += [one_s for one_s in left_s if one_s > 0]
             limits += [
                 self._lookout.patience_s,
                 None if retry_s is None else retry_s - now_s,
@@ -263,7 +290,7 @@ class Runner:
         """Start what can start now."""
         now_s = time.monotonic()
         must_look = self._next_outside_s and now_s >= self._next_outside_s
-        if not (self._has_news or must_look):
+        if not (self._has_news or must_look) or not self._may_start():
             return
         self._has_news = False
         self._next_outside_s = 0.0
@@ -281,18 +308,16 @@ class Runner:
         for name in packing.fits_nowhere if self._gauges.all_answer else ():
             self._report(ledger.cannot_fit(name, devices))
         num_left = len(ledger.line) + len(running)
-        threads = thread_counts(num_usable_cpus() // max(1, min(self._max_tasks, num_left)))
         for placement in packing.placements:
             device = by_id[placement.device_id]
             entry = ledger[placement.name]
-            environment = {**threads, **self._source.environment(device.device_id)}
             ledger.start(placement.name, placement.reservation)
             self._transport.submit(
                 Order(
                     task=entry.task,
                     device=device.device_id,
                     device_name=device.name,
-                    environment=environment,
+                    environment=self._site.environment(device.device_id, num_left),
                     ignore_donefile=self._options.ignore_donefile and not entry.is_watched,
                     watched=entry.is_watched,
                     queue_id=self._id,
@@ -304,6 +329,14 @@ class Runner:
         if len(ledger.line) and (not self._gauges.all_answer or packing.is_waiting_for_others):
             self._next_outside_s = time.monotonic() + _OUTSIDE_POLL_S
 
+    def _ask_for_machines(self) -> None:
+        may_start = self._may_start() and not (self._is_stopping or self._ledger.halted_by)
+        num_running = self._ledger.num_running()
+        self._site.want(num_running + (len(self._ledger.line) if may_start else 0))
+        problem = self._site.problem()
+        if problem is not None and not num_running and not self._is_stopping:
+            raise problem
+
     def _take(self, message: _Message) -> None:
         self._has_changed = True
         if isinstance(message, signal.Signals):
@@ -312,6 +345,8 @@ class Runner:
             self._on_answer(message)
         elif isinstance(message, QueueError):
             raise message
+        elif isinstance(message, _Changed):
+            self._note_news()
         elif isinstance(message, _Added):
             self._add(message.tasks)
         elif isinstance(message, _Ended):
@@ -320,12 +355,14 @@ class Runner:
             self._report_all(self._ledger.ended(message.order.task.name, message.result))
         else:
             if isinstance(message, TaskStarted):
-                attempt = message.attempt
-                self._ledger.started(message.task.name, attempt)
-                is_gpu = attempt.device != CPU
-                now_s = time.monotonic()
-                self._usage.started(message.task.name, attempt.device, is_gpu, now_s)
+                self._started(message.task.name, message.attempt)
             self._report(message)
+
+    def _started(self, name: str, attempt: Attempt) -> None:
+        self._ledger.started(name, attempt)
+        reservation = self._ledger[name].reservation
+        device_id = reservation.device_id if reservation is not None else attempt.device
+        self._usage.started(name, device_id, not is_cpu(device_id), time.monotonic())
 
     def _note_news(self) -> None:
         self._has_news = self._has_changed = True
@@ -371,6 +408,7 @@ class Runner:
         elif (
             number is signal.SIGINT
             and self._options.detach is None
+            and self._site.outlives_queue
             and not self._is_asking
             and self._ledger.num_running()
             and self._interrupts.can_ask
@@ -390,15 +428,16 @@ class Runner:
             self._was_signalled = True
             self._stop("Ctrl-C", leaves=answer is Answer.LEAVE)
 
-    def _stop(self, why: str, *, leaves: bool) -> None:
+    def _stop(self, why: str, *, leaves: bool, cause: Cause = Cause.QUEUE_STOPPED) -> None:
         self._is_stopping = True
+        leaves = leaves and self._site.outlives_queue
         num_running = self._ledger.num_running()
         self._report(StopRequested(why, num_running, self._options.grace_s, leaves))
         if leaves:
             self._transport.leave()
         else:
             worked_on = self._ledger.in_state(TaskState.RUNNING, TaskState.ELSEWHERE)
-            self._endings.tell(worked_on, Cause.QUEUE_STOPPED, everyone=True)
+            self._endings.tell(worked_on, cause, everyone=True)
 
     def _leave_nothing_running(self) -> None:
         """After an error of our own: end all tasks as if the queue was asked to stop."""

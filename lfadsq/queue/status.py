@@ -167,7 +167,7 @@ class DeviceStatus:
     @property
     def is_gpu(self) -> bool:
         """Whether it is a GPU, whole or part."""
-        return self.device_id != "cpu"
+        return self.device_id.partition("@")[0] != "cpu"
 
     def since_when_below(self, need_mb: float) -> str:
         """Tell when so much was last left, ISO 8601; empty if never while anybody looked."""

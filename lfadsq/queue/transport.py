@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import shutil
-import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lfadsq.errors import QueueError
 from lfadsq.queue.execution import Order, Result, run_attempt
-from lfadsq.queue.processes import ProcessGroup, signal_tokens
-from lfadsq.queue.records import Attempt, Cause
+from lfadsq.queue.foreman import Foreman
+from lfadsq.queue.records import Attempt
 
-__all__ = ["DaskTransport"]
+__all__ = ["DaskTransport", "quiet_dask"]
 
 _logger = logging.getLogger(__name__)
 
@@ -47,7 +44,7 @@ class DaskTransport:
     max_slots : int
         How many orders can run at once at most.
     on_started : callable
-        Called with order, attempt and processes from a worker's thread.
+        Called with order and attempt from a worker's thread.
     on_ended : callable
         Called with order, and result or error, from a worker's thread.
     on_lost : callable
@@ -71,27 +68,25 @@ class DaskTransport:
     ) -> None:
         self._key = uuid.uuid4().hex
         self._max_slots = max_slots
-        self._on_started = on_started
         self._on_ended = on_ended
         self._on_lost = on_lost
-        self.peak_mb = peak_mb
+        self._foreman = Foreman(on_started, peak_mb)
+        self.tell_left_to_end = self._foreman.tell_left_to_end
+        self.tell_to_end = self._foreman.tell_to_end
+        self.kill = self._foreman.kill
+        self.leftovers = self._foreman.leftovers
+        self.leave = self._foreman.leave
         self._is_closing = False
         self._lock = threading.Lock()
-        self._told: dict[str, _Told] = {}
-        self._all_end_for: Cause | None = None
-        self._groups: dict[str, ProcessGroup] = {}
-        self._signalled: set[tuple[int, float, signal.Signals]] = set()
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._num_under_way = 0
         self._leases: list[Any] = []
         self._resources = contextlib.ExitStack()
-        self.left, self._left_other_end = os.pipe()
-        self._resources.callback(os.close, self.left)
+        self._resources.callback(self._foreman.close)
         _TRANSPORTS[self._key] = self
         try:
             self._client = self._resources.enter_context(_dask_client(max_slots))
         except Exception as error:
-            self.leave()
             _TRANSPORTS.pop(self._key)
             self._resources.close()
             raise QueueError(
@@ -102,8 +97,8 @@ class DaskTransport:
 
     def submit(self, order: Order) -> None:
         """Run an order as soon as a slot is free."""
+        self._foreman.expect(order.task.name)
         with self._lock:
-            self._told.pop(order.task.name, None)
             self._num_under_way += 1
         if len(self._leases) < min(self._num_under_way, self._max_slots):
             # Dask would take equal calls for one: each lease has a number.
@@ -111,68 +106,6 @@ class DaskTransport:
             lease.add_done_callback(self._on_lease_ended)
             self._leases.append(lease)
         self._orders.put(order)
-
-    def tell_to_end(self, names: Collection[str] | None, cause: Cause) -> None:
-        """Ask tasks to end, for a cause, also those that are about to start.
-
-        Parameters
-        ----------
-        names : collection of str or None
-            None for all; no more will start then.
-        cause : Cause
-            What their ending is put down to.
-        """
-        with self._lock:
-            if names is None:
-                self._all_end_for = cause
-                names = list(self._groups)
-            groups = []
-            for name in names:
-                told = self._told.setdefault(name, _Told(cause, signal.SIGTERM))
-                group = self._groups.get(name)
-                if group is not None:
-                    told.token = group.token
-                    groups.append(group)
-        self._send(groups, signal.SIGTERM, cause)
-
-    def tell_left_to_end(self, name: str, token: str, cause: Cause) -> None:
-        """Count a task that a dead queue left behind among those told to end.
-
-        Its processes are signalled by the next `leftovers`.
-        """
-        with self._lock:
-            self._told[name] = _Told(cause, signal.SIGTERM, token)
-
-    def kill(self, names: Collection[str]) -> None:
-        """Kill tasks that were told to end, with everything they started."""
-        with self._lock:
-            groups = [self._groups[name] for name in names if name in self._groups]
-            for name in names:
-                if name in self._told:
-                    self._told[name].signal = signal.SIGKILL
-        for group in groups:
-            self._send([group], signal.SIGKILL, group.end_cause or Cause.QUEUE_STOPPED)
-        self.leftovers()
-
-    def leftovers(self) -> set[str]:
-        """Name the tasks told to end of which processes are left; signal those not seen before."""
-        with self._lock:
-            told = {t.token: (name, t.signal) for name, t in self._told.items() if t.token}
-            groups = {group.pid for group in self._groups.values()}
-        found = signal_tokens(
-            {token: number for token, (_, number) in told.items()},
-            self._signalled,
-            except_groups=groups,
-        )
-        return {told[token][0] for token in found}
-
-    def leave(self) -> None:
-        """Let all tasks go on without us; their orders end at once."""
-        with self._lock:
-            self._all_end_for = self._all_end_for or Cause.QUEUE_STOPPED
-            if self._left_other_end >= 0:
-                os.close(self._left_other_end)
-                self._left_other_end = -1
 
     def close(self) -> None:
         """Stop Dask; orders must have ended."""
@@ -187,56 +120,23 @@ class DaskTransport:
             _logger.warning("Dask did not stop well: %s: %s", type(error).__name__, error)
         _TRANSPORTS.pop(self._key, None)
 
-    def end_cause(self, name: str) -> Cause | None:
-        """Tell why a task is to end, or must not start; None if it may run."""
-        with self._lock:
-            told = self._told.get(name)
-            return told.cause if told else self._all_end_for
-
-    def started(self, order: Order, attempt: Attempt, group: ProcessGroup) -> None:
-        """Take note of an attempt and its processes, as soon as they exist."""
-        name = order.task.name
-        with self._lock:
-            self._groups[name] = group
-            told = self._told.get(name)
-            if told is None and self._all_end_for is not None and self._left_other_end >= 0:
-                told = self._told[name] = _Told(self._all_end_for, signal.SIGTERM)
-            if told is not None:
-                told.token = group.token
-        if told is not None:
-            group.send(told.signal, told.cause)
-        self._on_started(order, attempt)
-
     def serve(self) -> None:
         """Run orders in this thread until there are no more: the worker's side of a lease."""
         while (order := self._orders.get()) is not None:
             try:
-                result: Result | BaseException = run_attempt(order, self)
+                result: Result | BaseException = run_attempt(order, self._foreman)
             except BaseException as error:
                 # A fault of ours must cost one task, not a slot for good.
                 result = error
+            self._foreman.ended(order.task.name)
             with self._lock:
-                self._groups.pop(order.task.name, None)
                 self._num_under_way -= 1
             self._on_ended(order, result)
-
-    def _send(self, groups: Collection[ProcessGroup], number: signal.Signals, cause: Cause) -> None:
-        for group in groups:
-            group.send(number, cause)
 
     def _on_lease_ended(self, lease: Any) -> None:
         if not self._is_closing:
             problem = f"Dask lost a worker: {lease.status}"
             self._on_lost(QueueError(problem, "start the queue again"))
-
-
-@dataclass
-class _Told:
-    """A task that was told to end."""
-
-    cause: Cause
-    signal: signal.Signals
-    token: str = ""
 
 
 def _serve(key: str, slot: int) -> None:
@@ -273,7 +173,7 @@ def _dask_client(num_threads: int) -> Iterator[Any]:
         "distributed.admin.tick.limit": "1h",
     }
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_quiet_dask())
+        stack.enter_context(quiet_dask())
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.enter_context(dask.config.set(settings))
         cluster = make_cluster(
@@ -306,7 +206,7 @@ def _dask_client(num_threads: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _quiet_dask() -> Iterator[None]:
+def quiet_dask() -> Iterator[None]:
     """Keep Dask's log out of the user's: what matters of it becomes an error of ours."""
     loggers = [
         logger

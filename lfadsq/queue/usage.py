@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lfadsq.queue.devices import CPU
+from lfadsq.queue.devices import is_cpu
 from lfadsq.queue.events import Usage
 
 __all__ = ["UsageMeter"]
@@ -100,7 +100,7 @@ class UsageMeter:
         busy_s = {True: 0.0, False: 0.0}
         num_places = 0
         for device_id in {*num_places_by_device, *self._meters}:
-            meter = self._meters.get(device_id) or _Meter(is_gpu=device_id != CPU)
+            meter = self._meters.get(device_id) or _Meter(is_gpu=not is_cpu(device_id))
             busy_s[meter.is_gpu] += meter.busy_s
             # A device that was lost while we ran was there when it was used.
             places = max(num_places_by_device.get(device_id, 0), meter.most_running)

@@ -1,0 +1,1 @@
+"""Clusters: jobs of a batch system as machines of a queue."""

@@ -1,0 +1,231 @@
+"""A cluster as the site of a queue: its machines come as jobs, and go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lfadsq.errors import ClusterError, QueueError
+from lfadsq.queue.clusters.agent import Terms
+from lfadsq.queue.clusters.certificates import certificate_in
+from lfadsq.queue.clusters.fleet import Fleet
+from lfadsq.queue.clusters.fleet_plan import JobStatus, WorkerView
+from lfadsq.queue.clusters.machines import Machines
+from lfadsq.queue.clusters.options import ClusterOptions
+from lfadsq.queue.clusters.system_names import is_address
+from lfadsq.queue.clusters.systems import system_of
+from lfadsq.queue.clusters.systems.base import Launch
+from lfadsq.queue.clusters.transport import ClusterTransport
+from lfadsq.queue.control_paths import ControlPaths
+from lfadsq.queue.options import QueueOptions
+from lfadsq.queue.records import Cause
+from lfadsq.queue.sites import Listener, Transport
+
+__all__ = ["ClusterSite", "launch_of"]
+
+_CLOSE_S = 60.0
+_DEATH_TIMEOUT_S = 120
+
+
+class ClusterSite:
+    """Machines of a batch system, or those of a Dask scheduler that is there already.
+
+    Parameters
+    ----------
+    options : QueueOptions
+    cluster : ClusterOptions
+    paths : ControlPaths
+        Of the collection: certificates and the logs of jobs lie there.
+    """
+
+    outlives_queue = False
+
+    def __init__(
+        self,
+        options: QueueOptions,
+        cluster: ClusterOptions,
+        paths: ControlPaths,
+    ) -> None:
+        self._options = options
+        self._cluster = cluster
+        self._paths = paths
+        self._fleet: Fleet | None = None
+        self._transport: ClusterTransport | None = None
+        self._gave_up: ClusterError | None = None
+        self._changed: Callable[[], None] = _nothing
+        self._idle_since_s: dict[str, float] = {}
+        self.source = Machines(self._num_expected)
+        self.has_gpus = cluster.gpus_per_job > 0
+        self.text = _text_of(cluster)
+        self.max_tasks = options.max_tasks_simultaneously or max_tasks_of(options, cluster)
+
+    def open(self, queue_id: str, listener: Listener) -> Transport:
+        """Start the scheduler, or go to the one that is there, and begin to ask for jobs."""
+        cluster = self._cluster
+        is_ours = not is_address(cluster.system)
+        certificate = certificate_in(self._paths.folder) if is_ours else None
+        terms = Terms(
+            queue_id=queue_id,
+            max_tasks_on_gpu=self._options.max_tasks_on_gpu,
+            needs_gpu=self.has_gpus and is_ours,
+            min_time_left_s=max(cluster.min_time_left_s, cluster.end_margin_s) if is_ours else 0.0,
+            end_margin_s=cluster.end_margin_s if is_ours else 0.0,
+            grace_s=self._options.grace_s,
+            hears_queue=not is_ours,
+        )
+        self._changed = listener.changed
+        transport = ClusterTransport(
+            terms,
+            self.source,
+            listener,
+            self._cause_of,
+            certificate=certificate,
+            interface=cluster.interface,
+            address="" if is_ours else cluster.system,
+        )
+        if is_ours:
+            self._fleet = Fleet(
+                system_of(cluster.system),
+                cluster,
+                lambda name: launch_of(name, transport.address, certificate, cluster, self._paths),
+                self._workers,
+                lambda name, why: transport.finish(name),
+                listener.note,
+                self._on_gave_up,
+                queue_id,
+            )
+        self._transport = transport
+        return _Closing(transport, self._fleet)
+
+    def environment(self, device_id: str, num_tasks: int) -> dict[str, str]:
+        """Give nothing: each machine knows best what its tasks need."""
+        return {}
+
+    def want(self, num_tasks: int) -> None:
+        """Ask for as many jobs as tasks can use."""
+        if self._fleet is not None:
+            self._fleet.want(num_tasks)
+
+    def jobs(self) -> tuple[JobStatus, ...]:
+        """List the jobs, for displays."""
+        return self._fleet.jobs() if self._fleet is not None else ()
+
+    def problem(self) -> QueueError | None:
+        """Say why no job will come any more, if there is none left."""
+        if self._gave_up is not None and not self._workers():
+            return self._gave_up
+        return None
+
+    def _num_expected(self) -> int:
+        if self._fleet is None or self._gave_up is not None:
+            return 0
+        return sum(not job.state.is_finished and not job.host for job in self._fleet.jobs())
+
+    def _on_gave_up(self, error: ClusterError) -> None:
+        self._gave_up = error
+        self._changed()
+
+    def _cause_of(self, worker_name: str) -> Cause | None:
+        return self._fleet.cause_of(worker_name) if self._fleet is not None else None
+
+    def _workers(self) -> dict[str, WorkerView]:
+        views = {}
+        now_s = time.monotonic()
+        num_tasks_at = self._transport.num_tasks() if self._transport is not None else {}
+        for machine in self.source.all():
+            name = machine.name
+            num_tasks = num_tasks_at.get(machine.address, 0)
+            if num_tasks:
+                self._idle_since_s.pop(name, None)
+            else:
+                self._idle_since_s.setdefault(name, now_s)
+            ends_at_s = machine.ends_at_s
+            leaves = bool(machine.leaving_because)
+            views[name] = WorkerView(
+                name=name,
+                job_id=machine.job_id,
+                host=machine.host,
+                num_places=0 if leaves else sum(one.max_tasks for one in machine.devices),
+                num_tasks=num_tasks,
+                idle_since_s=self._idle_since_s.get(name),
+                ends_in_s=None if ends_at_s is None else ends_at_s - time.time(),
+                problem=machine.problem,
+            )
+        return views
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _text_of(cluster: ClusterOptions) -> str:
+    if is_address(cluster.system):
+        return f"the workers of {cluster.system}"
+    return f"{cluster.max_jobs} jobs of {system_of(cluster.system).title} at most"
+
+
+class _Closing:
+    """A transport that ends its jobs too."""
+
+    def __init__(self, transport: ClusterTransport, fleet: Fleet | None) -> None:
+        self._transport = transport
+        self._fleet = fleet
+        self.submit = transport.submit
+        self.tell_to_end = transport.tell_to_end
+        self.tell_left_to_end = transport.tell_left_to_end
+        self.kill = transport.kill
+        self.leftovers = transport.leftovers
+        self.leave = transport.leave
+
+    def close(self) -> None:
+        if self._fleet is not None:
+            self._fleet.want(0)
+        self._transport.close()
+        if self._fleet is not None:
+            self._fleet.close(_CLOSE_S)
+
+
+def max_tasks_of(options: QueueOptions, cluster: ClusterOptions) -> int:
+    """Count the tasks that all jobs could run at once."""
+    if is_address(cluster.system):
+        return 100_000
+    per_gpu = options.max_tasks_per_gpu or cluster.cores_per_job
+    per_device = 1 if options.one_task_per_gpu else per_gpu
+    per_job = cluster.gpus_per_job * per_device if cluster.gpus_per_job else cluster.cores_per_job
+    return cluster.max_jobs * per_job
+
+
+def launch_of(
+    name: str,
+    address: str,
+    certificate: Path | None,
+    cluster: ClusterOptions,
+    paths: ControlPaths,
+) -> Launch:
+    """Describe the job of a worker.
+
+    Parameters
+    ----------
+    name : str
+        Of the worker.
+    address : str
+        Of the scheduler.
+    certificate : Path or None
+        For TLS.
+    cluster : ClusterOptions
+    paths : ControlPaths
+        Of the collection.
+    """
+    arguments = [
+        "--death-timeout",
+        str(_DEATH_TIMEOUT_S),
+        "--walltime-s",
+        str(cluster.walltime_s),
+        "--warned-s",
+        str(cluster.end_margin_s + 60),
+    ]
+    if certificate is not None:
+        for option in ("--tls-ca-file", "--tls-cert", "--tls-key"):
+            arguments += [option, str(certificate)]
+    return Launch(name, address, tuple(arguments), paths.folder / "jobs")

@@ -1,0 +1,150 @@
+"""What a queue does with a batch system in place of running: showing and submitting."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lfadsq.errors import ClusterError, ConfigError
+from lfadsq.queue.clusters.job_array import prepare_job_array, run_job_array
+from lfadsq.queue.clusters.options import ClusterOptions
+from lfadsq.queue.clusters.site import launch_of
+from lfadsq.queue.clusters.system_names import is_address
+from lfadsq.queue.clusters.systems import system_of
+from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths
+from lfadsq.queue.events import QueueSummary
+from lfadsq.queue.options import QueueOptions
+from lfadsq.queue.tasks import Task
+
+__all__ = ["check_system", "show", "submit_array"]
+
+_NAME = "lfadsq-queue-1"
+_ADDRESS = "tls://ADDRESS:PORT"
+"""Stands for what is known only once the queue runs."""
+
+
+def check_system(cluster: ClusterOptions, *, is_dry: bool) -> None:
+    """See that a batch system is there and can do what is asked of it.
+
+    Parameters
+    ----------
+    cluster : ClusterOptions
+    is_dry : bool
+        Its commands are not needed.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot do what is asked of it.
+    ClusterError
+        If its commands are not here.
+    """
+    if is_address(cluster.system):
+        if is_dry:
+            raise ConfigError(f"{cluster.system} is a scheduler that is there: no job is asked for")
+        return
+    system = system_of(cluster.system)
+    problems = system.problems(cluster)
+    if problems:
+        raise ConfigError("; ".join(problems))
+    missing = [command for command in system.commands if shutil.which(command) is None]
+    if missing and not is_dry:
+        raise ClusterError(
+            f"{system.title} is not here: {', '.join(missing)} cannot be found",
+            "start the queue on a login node of the cluster; there `module avail` may tell how its"
+            " commands come to PATH",
+        )
+
+
+def show(
+    options: QueueOptions,
+    cluster: ClusterOptions,
+    tasks: Sequence[Task],
+    folder: Path | None,
+    arguments: Mapping[str, Any],
+) -> QueueSummary:
+    """Print the job script, and how many jobs would be asked for; nothing is written or submitted.
+
+    Parameters
+    ----------
+    options : QueueOptions
+    cluster : ClusterOptions
+    tasks : sequence of Task
+    folder : Path or None
+        Of the collection.
+    arguments : dict
+        Of `lfadsq.queue.run_lfads_queue`.
+    """
+    from lfadsq.queue.clusters.site import max_tasks_of
+
+    system = system_of(cluster.system)
+    num_left = sum(not task.donefile.exists() for task in tasks)
+    if options.no_dask:
+        array = prepare_job_array(arguments, {}, cluster, system)
+        text, num_jobs = array.text, array.num_jobs
+        how = "in one array"
+    else:
+        paths = ControlPaths((folder or Path.cwd()) / FOLDER_NAME)
+        certificate = paths.folder / "tls" / "CERTIFICATE.pem"
+        launch = launch_of(_NAME, _ADDRESS, certificate, cluster, paths)
+        text = system.worker_script(cluster, launch)
+        per_job = max(1, max_tasks_of(options, cluster) // cluster.max_jobs)
+        num_jobs = min(cluster.max_jobs, math.ceil(num_left / per_job))
+        how = "at once, and others in their place while tasks wait"
+    click.echo(text, nl=not text.endswith("\n"))
+    click.echo(
+        f"{num_left} of {len(tasks)} tasks are not done: {num_jobs} such jobs of {system.title}"
+        f" would be asked for, {how}",
+        err=True,
+    )
+    return _nothing_run(options, tasks)
+
+
+def submit_array(
+    options: QueueOptions,
+    cluster: ClusterOptions,
+    tasks: Sequence[Task],
+    arguments: Mapping[str, Any],
+) -> QueueSummary:
+    """Submit a job array that runs every task that is not done.
+
+    Parameters
+    ----------
+    options : QueueOptions
+    cluster : ClusterOptions
+    tasks : sequence of Task
+    arguments : dict
+        Of `lfadsq.queue.run_lfads_queue`.
+    """
+    if is_address(cluster.system):
+        raise ConfigError(f"{cluster.system} is a scheduler of Dask: no_dask needs a batch system")
+    system = system_of(cluster.system)
+    array = run_job_array(arguments, {}, cluster, system)
+    if array.num_jobs:
+        click.echo(
+            f"{system.title} has {array.num_jobs} jobs for {array.num_left} tasks:"
+            f" {array.job_id}\n  their logs: {array.log_folder}\n"
+            "  `lfadsq queue status` shows what they do",
+            err=True,
+        )
+    else:
+        click.echo("every task is done: nothing was submitted", err=True)
+    return _nothing_run(options, tasks)
+
+
+def _nothing_run(options: QueueOptions, tasks: Sequence[Task]) -> QueueSummary:
+    done = tuple(task.name for task in tasks if task.donefile.exists())
+    return QueueSummary(
+        queue_name=options.queue_name,
+        finished=(),
+        skipped=done,
+        failed=(),
+        interrupted=(),
+        not_started=(),
+        wall_s=0.0,
+    )
