@@ -14,6 +14,10 @@ _VERBS = {
         "lfadsq.cli.demo:demo",
         "make Lorenz data, train a small sweep on it, and show how well rates are inferred",
     ),
+    "doctor": (
+        "lfadsq.cli.doctor:doctor",
+        "see whether a queue would work on this machine or a cluster, and what to do if not",
+    ),
     "explain": (
         "lfadsq.cli.explain:explain",
         "everything about one run: why it waits or failed, what was tried, what to do",

@@ -109,6 +109,8 @@ def _parts(overview: Overview, num_shown: int | None, width: int) -> Iterator[Re
             yield Text(printable(f"  {queue.why_no_gpu}: training on the processors"))
         if queue.tensorboard:
             yield Text(printable(f"  TensorBoard: {queue.tensorboard}"))
+        for line in _job_lines(queue):
+            yield Text(printable(line))
     if not overview.queues:
         yield Text(printable(_no_queue_line(overview)), style="yellow")
     for line in _wish_lines(overview):
@@ -145,6 +147,20 @@ def _queue_line(queue: Snapshot) -> str:
         f"queue {queue.queue_name} on {queue.host} (process {queue.pid}) is {queue.state.value},"
         f" since {queue.started_at}{_ago(queue.started_at)}"
     )
+
+
+def _job_lines(queue: Snapshot) -> Iterator[str]:
+    """Tell of the jobs of a batch system, those together that stand alike."""
+    from lfadsq.queue.texts import count_text
+
+    alike: dict[str, list[str]] = {}
+    for job in queue.jobs:
+        if not job.state.is_finished:
+            alike.setdefault(job.words or job.state.value, []).append(job.job_id)
+    for words, job_ids in alike.items():
+        shown = ", ".join(job_ids[:_NAMES_SHOWN])
+        more = f" and {len(job_ids) - _NAMES_SHOWN} more" if len(job_ids) > _NAMES_SHOWN else ""
+        yield f"  {count_text(len(job_ids), 'job')} {words}: {shown}{more}"
 
 
 def _no_queue_line(overview: Overview) -> str:

@@ -201,14 +201,16 @@ def _run_on_cluster(
     arguments: Mapping[str, Any],
 ) -> QueueSummary:
     from lfadsq.queue.clusters.option_reading import read_cluster_options
-    from lfadsq.queue.clusters.submitting import check_system, show, submit_array
-    from lfadsq.queue.runner import Runner
 
     assert options.cluster is not None
     folder = _collection_folder(options, tasks)
     cluster = read_cluster_options(
         options.cluster, folder, arguments=options.cluster_options, command_line=words
     )
+    # These bring Dask along: what is wrong with the options is told first.
+    from lfadsq.queue.clusters.submitting import check_system, show, submit_array
+    from lfadsq.queue.runner import Runner
+
     check_system(cluster, is_dry=options.dry_run)
     if options.dry_run:
         return show(options, cluster, tasks, folder, arguments)

@@ -221,8 +221,8 @@ def _attempt_lines(
     attempt: Attempt, num_forgiven: int, status: TaskStatus, now_s: float
 ) -> list[str]:
     lines = [
-        f"{attempt.number}. {attempt.started_at}{_took(attempt)} on {attempt.device_name}"
-        f" of {attempt.host}: {_ending(attempt, status)}"
+        f"{attempt.number}. {attempt.started_at}{_took(attempt)} on {_where(attempt)}:"
+        f" {_ending(attempt, status)}"
     ]
     memory = []
     if attempt.memory_mb:
@@ -239,6 +239,11 @@ def _attempt_lines(
     if status.state is TaskState.RUNNING and attempt.number == status.attempt and began_s:
         lines.append(f"   for {duration_text(max(0.0, now_s - began_s))} now")
     return lines
+
+
+def _where(attempt: Attempt) -> str:
+    of_host = f" of {attempt.host}"
+    return attempt.device_name.removesuffix(of_host) + of_host
 
 
 def _ending(attempt: Attempt, status: TaskStatus) -> str:

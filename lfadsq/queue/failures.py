@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -248,7 +249,7 @@ def failure_of(task: Task, attempt: Attempt | None, problem: str = "") -> Failur
         log=task.outfile,
         log_tail="\n".join(last_lines(tail, _LINES_SHOWN)),
         command_by_hand=_command_by_hand(
-            task, attempt.device if attempt else CPU, attempt.folder if attempt else ""
+            task, _device_here(attempt), attempt.folder if attempt else ""
         ),
         problem=problem,
     )
@@ -275,6 +276,11 @@ def unplaceable(task: Task, devices: Sequence[Device]) -> Failure:
         problem=f"it needs {task.memory_mb:.0f} MB, and the largest device, {largest.name}, has"
         f" {largest.memory_total_mb:.0f} MB in all",
     )
+
+
+def _device_here(attempt: Attempt | None) -> str:
+    """Give the device of an attempt, if it is one of this machine."""
+    return attempt.device if attempt and attempt.host == socket.gethostname() else CPU
 
 
 def _command_by_hand(task: Task, device: str, folder: str) -> str:

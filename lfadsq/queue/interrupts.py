@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -20,6 +22,10 @@ _QUESTION = (
     "Ctrl-C: [e]nd the running tasks with a checkpoint, [l]eave them running for the next queue,"
     " or [c]ontinue? (Ctrl-C again ends them) "
 )
+
+
+_ECHO_S = 0.1
+"""One Ctrl-C may come twice, from the terminal and from a program around us [s]."""
 
 
 class Answer(str, enum.Enum):
@@ -44,6 +50,7 @@ class Interrupts:
     def __init__(self, tell: Callable[[signal.Signals | Answer], None]) -> None:
         self._tell = tell
         self._old: dict[signal.Signals, object] = {}
+        self._last_s: dict[int, float] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
@@ -58,7 +65,11 @@ class Interrupts:
             signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._tell(signal.Signals(number))
+        now_s = time.monotonic()
+        is_echo = now_s - self._last_s.get(number, -math.inf) < _ECHO_S
+        self._last_s[number] = now_s
+        if not is_echo:
+            self._tell(signal.Signals(number))
 
     @property
     def can_ask(self) -> bool:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lfadsq.queue.clusters.jobs import JobState, JobStatus
+from lfadsq.queue.records import iso_time
 from lfadsq.queue.status import DeviceStatus, Snapshot, TaskStatus
 
 __all__ = ["Obstacle", "obstacles", "obstacles_text"]
@@ -18,6 +20,7 @@ class Obstacle:
     Attributes
     ----------
     device_id, device_name : str
+        Of the device, or of the batch job that is to bring one.
     left_mb : float
         Memory that could be promised there [MB].
     lacks_mb : float
@@ -40,8 +43,18 @@ class Obstacle:
 
 
 def obstacles(task: TaskStatus, queue: Snapshot) -> tuple[Obstacle, ...]:
-    """Say for each device of a queue why a task does not start there."""
-    return tuple(_obstacle(task, device, queue) for device in queue.devices)
+    """Say for each device of a queue, and each job to come, why a task does not start there."""
+    pending = [job for job in queue.jobs if job.state is JobState.PENDING]
+    return (
+        *(_obstacle(task, device, queue) for device in queue.devices),
+        *(_still_to_come(job) for job in pending),
+    )
+
+
+def _still_to_come(job: JobStatus) -> Obstacle:
+    since = iso_time(job.since_s)
+    reason = f"it is {job.words or job.state.value}, since {since}"
+    return Obstacle(job.job_id, f"job {job.job_id}", 0.0, 0.0, "", "still to come", reason)
 
 
 def _obstacle(task: TaskStatus, device: DeviceStatus, queue: Snapshot) -> Obstacle:

@@ -32,6 +32,7 @@ from lfadsq.queue.events import (
     Reporter,
     StopAsked,
     StopRequested,
+    TaskHeld,
     TasksAdded,
     TaskStarted,
 )
@@ -369,7 +370,9 @@ class Runner:
 
     def _report_all(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._report(event)
+            # It would say that this queue waits for what others work on.
+            if self._options.waits_for_others or not isinstance(event, TaskHeld):
+                self._report(event)
 
     def _add(self, tasks: Sequence[Task]) -> None:
         self._note_news()
@@ -485,6 +488,7 @@ class Runner:
                 why_no_gpu=self._source.reason,
                 tensorboard=self._tensorboard.address if self._tensorboard else "",
                 devices=self._gauges.statuses(self._ledger.running),
+                jobs=self._site.jobs(),
                 tasks=tuple(self._ledger.statuses()),
             ),
             at_once=at_once,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lfadsq.errors import QueueError
+from lfadsq.queue.clusters.jobs import JobStatus
 from lfadsq.queue.devices import DeviceSource
 from lfadsq.queue.environments import thread_counts
 from lfadsq.queue.events import Noted
@@ -114,6 +115,9 @@ class Site(Protocol):
     def want(self, num_tasks: int) -> None:
         """Say how many tasks could run now, those that do among them."""
 
+    def jobs(self) -> tuple[JobStatus, ...]:
+        """List the jobs of a batch system that the machines are, for displays."""
+
     def problem(self) -> QueueError | None:
         """Say why no task can run any more; None while some can."""
 
@@ -159,6 +163,10 @@ class LocalSite:
 
     def want(self, num_tasks: int) -> None:
         """Do nothing: this machine is what it is."""
+
+    def jobs(self) -> tuple[JobStatus, ...]:
+        """List none."""
+        return ()
 
     def problem(self) -> QueueError | None:
         """Say that nothing is wrong."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from lfadsq.queue.clusters.jobs import JobStatus
+
 __all__ = [
     "SCHEMA_VERSION",
     "DeviceStatus",
@@ -220,6 +222,8 @@ class Snapshot:
     tensorboard : str
         Its address; empty if there is none.
     devices : tuple of DeviceStatus
+    jobs : tuple of JobStatus
+        Of the batch system, if it uses one.
     tasks : tuple of TaskStatus
         In the order of the task list.
     """
@@ -235,12 +239,14 @@ class Snapshot:
     why_no_gpu: str = ""
     tensorboard: str = ""
     devices: tuple[DeviceStatus, ...] = ()
+    jobs: tuple[JobStatus, ...] = ()
     tasks: tuple[TaskStatus, ...] = ()
 
     def head_dict(self) -> dict[str, Any]:
         """Convert all but the tasks to what JSON can hold."""
         head = {key: value for key, value in vars(self).items() if key != "tasks"}
         head["devices"] = [device.to_dict() for device in self.devices]
+        head["jobs"] = [job.to_dict() for job in self.jobs]
         return {"schema_version": SCHEMA_VERSION, **head}
 
     def to_dict(self) -> dict[str, Any]:
@@ -262,6 +268,7 @@ class Snapshot:
         values = {key: value for key, value in data.items() if key in known}
         values["state"] = QueueState(data["state"])
         values["devices"] = tuple(map(DeviceStatus.from_dict, data["devices"]))
+        values["jobs"] = tuple(map(JobStatus.from_dict, data.get("jobs", ())))
         values["tasks"] = tuple(map(TaskStatus.from_dict, data["tasks"]))
         return cls(**values)
 

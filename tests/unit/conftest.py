@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ class FakeCollection:
         attempt = Attempt(
             number=number,
             command=self.tasks[name].command,
-            host="node1",
+            host=socket.gethostname(),
             device="GPU-1",
             device_name="GPU 0 (A100)",
             started_at="2018-01-31T00:00:00.000+00:00",

@@ -16,13 +16,30 @@ from pathlib import Path
 from lfadsq.errors import QueueError
 from lfadsq.files import make_folder, storage_errors, written_aside
 
-__all__ = ["certificate_in"]
+__all__ = ["certificate_in", "key_folder"]
 
 _VALID = datetime.timedelta(days=365)
 _RENEW = datetime.timedelta(days=60)
 """A queue may run for weeks with what it began with."""
 _EARLIER = datetime.timedelta(days=1)
 """Clocks of nodes differ."""
+
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+def key_folder(folder: Path) -> Path:
+    """Give the folder of this user's keys."""
+    return folder / f"tls-{os.geteuid()}"
 
 
 def certificate_in(folder: Path) -> Path:
@@ -40,7 +57,7 @@ def certificate_in(folder: Path) -> Path:
     StorageError
         If they cannot be written.
     """
-    mine = folder / f"tls-{os.geteuid()}"
+    mine = key_folder(folder)
     make_folder(folder)
     with storage_errors(mine, "make"):
         mine.mkdir(mode=0o700, exist_ok=True)
@@ -51,13 +68,16 @@ def certificate_in(folder: Path) -> Path:
             f"{mine} is where the keys of your queues lie, and others may look into it",
             "remove it: it is made again",
         )
+    usable = {}
     for path in paths:
         ends = _end_of(path)
         if ends is None or ends < _now():
             with contextlib.suppress(OSError):
                 path.unlink()
         elif ends > _now() + _RENEW:
-            return path
+            usable[path] = ends
+    if usable:
+        return max(usable, key=lambda path: usable[path])
     return _make(mine)
 
 
@@ -94,6 +114,10 @@ def _make(folder: Path) -> Path:
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lfadsq")])
+    digest = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    # What Python 3.13 wants of a certificate, beyond what older ones do.
+    authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(digest)
+    usage = dict.fromkeys(_USAGES, False) | {"digital_signature": True, "key_cert_sign": True}
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -103,6 +127,9 @@ def _make(folder: Path) -> Path:
         .not_valid_before(_now() - _EARLIER)
         .not_valid_after(_now() + _VALID)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
+        .add_extension(digest, critical=False)
+        .add_extension(authority, critical=False)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

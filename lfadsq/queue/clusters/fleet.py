@@ -14,7 +14,6 @@ from lfadsq.errors import ClusterError, LfadsqError, StorageError
 from lfadsq.queue.clusters import fleet_table as tables
 from lfadsq.queue.clusters.fleet_jobs import Job, News, Table, What
 from lfadsq.queue.clusters.fleet_plan import (
-    JobStatus,
     Patience,
     Plan,
     WorkerView,
@@ -30,7 +29,7 @@ from lfadsq.queue.clusters.fleet_words import (
     pending_text,
 )
 from lfadsq.queue.clusters.job_files import JobsFile
-from lfadsq.queue.clusters.jobs import JobState
+from lfadsq.queue.clusters.jobs import JobState, JobStatus
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import BatchSystem, Launch
 from lfadsq.queue.events import Noted

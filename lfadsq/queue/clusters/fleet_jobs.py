@@ -13,7 +13,6 @@ from lfadsq.queue.records import Cause
 
 __all__ = [
     "Job",
-    "JobStatus",
     "News",
     "Patience",
     "StartFailure",
@@ -57,34 +56,6 @@ class WorkerView:
 
 
 @dataclass(frozen=True)
-class JobStatus:
-    """A job, for displays.
-
-    Attributes
-    ----------
-    job_id, worker_name : str
-    state : JobState
-    words : str
-        The batch system's own.
-    nodes, host : str
-        Where it runs, as the batch system and as its worker say; empty while unknown.
-    num_tasks : int
-        How many tasks run in it.
-    since_s : float
-        Since when it has been in this state [s since 1970].
-    """
-
-    job_id: str
-    worker_name: str
-    state: JobState
-    words: str
-    nodes: str
-    host: str
-    num_tasks: int
-    since_s: float
-
-
-@dataclass(frozen=True)
 class Patience:
     """How long to wait for what [s].
 
@@ -96,6 +67,8 @@ class Patience:
         A worker may be unreachable, or its job unknown to the batch system, so long.
     connect_s : float
         After the start of a job, until its worker has connected and knows its devices.
+    stuck_s : float
+        A job may be held so long: somebody may be about to let it go.
     leave_s : float
         After a worker was closed, until its job is cancelled.
     cancel_again_s : float
@@ -119,6 +92,7 @@ class Patience:
     idle_s: float = 30.0
     gone_s: float = 30.0
     connect_s: float = 300.0
+    stuck_s: float = 60.0
     leave_s: float = 15.0
     cancel_again_s: float = 60.0
     failure_s: tuple[float, ...] = (1.0, 5.0, 15.0, 300.0)
@@ -285,6 +259,8 @@ class What(enum.Enum):
     ENDED = enum.auto()
     FAILED = enum.auto()
     """It ended before its worker could be used."""
+    STUCK = enum.auto()
+    """It waits, and would do so for ever."""
     CUT_OFF = enum.auto()
     """It runs, and its worker never connected."""
     UNUSABLE = enum.auto()

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lfadsq.queue.clusters.fleet_jobs import Job, JobStatus, Patience, Table, WorkerView, is_usable
+from lfadsq.queue.clusters.fleet_jobs import Job, Patience, Table, WorkerView, is_usable
 from lfadsq.queue.clusters.jobs import JobState
 from lfadsq.queue.clusters.options import ClusterOptions
 
-__all__ = ["JobStatus", "Patience", "Plan", "WorkerView", "num_missing", "plan_of"]
+__all__ = ["Patience", "Plan", "WorkerView", "num_missing", "plan_of"]
 
 
 @dataclass(frozen=True)

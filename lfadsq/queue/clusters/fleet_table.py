@@ -215,7 +215,11 @@ def _told(
     if report.state is JobState.ENDED:
         return _ended(job, report.words, report.cause, now_s)
     if report.state is job.state:
-        return replace(job, words=report.words), []
+        job = replace(job, words=report.words)
+        if report.is_stuck and not job.leaving and now_s - job.since_s >= patience.stuck_s:
+            job = replace(job, leaving=report.words, cancel_at_s=now_s)
+            return job, [News(What.STUCK, job)]
+        return job, []
     if report.state is JobState.RUNNING:
         job = replace(job, state=JobState.RUNNING, since_s=now_s, words=report.words)
         return job, [] if job.leaving else [News(What.STARTED, job)]
@@ -238,7 +242,7 @@ def _ended(job: Job, words: str, cause: Cause | None, now_s: float) -> tuple[Job
 def _counted(table: Table, news: Collection[News], now_s: float, patience: Patience) -> Table:
     for item in news:
         job = item.job
-        if item.what in (What.FAILED, What.CUT_OFF) or (
+        if item.what in (What.FAILED, What.STUCK, What.CUT_OFF) or (
             item.what is What.UNUSABLE and not job.has_worked
         ):
             failure = StartFailure(job.job_id, job.worker_name, job.leaving or job.words)

@@ -85,6 +85,9 @@ def news_note(news: News, title: str, *, is_wanted: bool) -> Noted | None:
         return Noted(f"{head} has ended: {words}{again}")
     if news.what is What.FAILED:
         return Noted(f"{head} ended before its worker had connected: {words}{again}")
+    if news.what is What.STUCK:
+        text = f"{head} would wait for ever, and is cancelled: {words}{again}"
+        return Noted(text, is_warning=True)
     if news.what is What.LOST:
         return Noted(f"{head} is cancelled: {title} says {words}, but its worker is gone{again}")
     if news.what is What.UNUSABLE:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from lfadsq.queue.records import Cause
 
-__all__ = ["JobReport", "JobState", "report_of_array"]
+__all__ = ["JobReport", "JobState", "JobStatus", "report_of_array"]
 
 
 class JobState(str, enum.Enum):
@@ -50,6 +51,50 @@ class JobReport:
     cause: Cause | None = None
     nodes: str = ""
     is_stuck: bool = False
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job of a queue, for displays.
+
+    Attributes
+    ----------
+    job_id, worker_name : str
+    state : JobState
+    words : str
+        The batch system's own.
+    nodes, host : str
+        Where it runs, as the batch system and as its worker say; empty while unknown.
+    num_tasks : int
+        How many tasks run in it.
+    since_s : float
+        Since when it has been in this state [s since 1970].
+    """
+
+    job_id: str
+    worker_name: str
+    state: JobState
+    words: str
+    nodes: str
+    host: str
+    num_tasks: int
+    since_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to what JSON can hold."""
+        return {**vars(self), "state": self.state.value}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> JobStatus:
+        """Convert from JSON.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            If it is no status of a job.
+        """
+        values = {one.name: data[one.name] for one in fields(cls)}
+        return cls(**{**values, "state": JobState(data["state"])})
 
 
 def report_of_array(job_id: str, reports: Sequence[JobReport]) -> JobReport:

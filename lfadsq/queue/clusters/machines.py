@@ -74,12 +74,15 @@ class Machines:
 
     # --- as a table ------------------------------------------------------------------------------
 
-    def note(self, machine: Machine) -> bool:
-        """Take in what a machine tells of itself; tell whether anything is new."""
+    def note(self, machine: Machine) -> tuple[bool, bool]:
+        """Take in what a machine tells of itself; tell whether it is new, and whether anything is.
+
+        A twentieth of a device's memory is nothing new.
+        """
         with self._lock:
             before = self._known.get(machine.address)
             self._known[machine.address] = _Known(machine, time.monotonic())
-        return before is None or before.machine != machine
+        return before is None, before is None or before.machine.gist != machine.gist
 
     def remove(self, address: str) -> Machine | None:
         """Forget a machine that is gone."""
@@ -88,9 +91,16 @@ class Machines:
         return known.machine if known else None
 
     def all(self) -> list[Machine]:
-        """List all machines."""
+        """List all machines, with the time that they have left by now."""
+        now_s = time.monotonic()
         with self._lock:
-            return [known.machine for known in self._known.values()]
+            known = list(self._known.values())
+        return [
+            one.machine
+            if one.machine.left_s is None
+            else replace(one.machine, left_s=one.machine.left_s - (now_s - one.heard_s))
+            for one in known
+        ]
 
     def addresses(self) -> list[str]:
         """List where Dask reaches them."""
@@ -112,7 +122,7 @@ def _closed_because(known: _Known, now_s: float) -> str:
     machine = known.machine
     if machine.problem:
         return machine.problem
-    if machine.leaving_because:
-        return f"its machine takes nothing more: {machine.leaving_because}"
+    if machine.closed_because:
+        return f"its machine takes nothing more: {machine.closed_because}"
     silent_s = now_s - known.heard_s
     return f"its machine has been silent for {silent_s:.0f} s" if silent_s > _STALE_S else ""

@@ -1,9 +1,13 @@
-"""What a machine of a cluster tells its queue, as plain data that msgpack can hold."""
+"""What a queue and the machines of a cluster tell each other.
+
+What machines tell travels as JSON in ASCII: msgpack refuses names that are no valid text, and a
+message that cannot be sent would be lost without a word.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lfadsq.queue.devices import Device
@@ -11,7 +15,37 @@ from lfadsq.queue.execution import Result
 from lfadsq.queue.locks import Journal
 from lfadsq.queue.records import Attempt
 
-__all__ = ["Machine", "result_from_dict", "result_to_dict", "topic_of"]
+__all__ = ["Machine", "Terms", "result_from_dict", "result_to_dict", "topic_of"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a queue wants of its machines.
+
+    Attributes
+    ----------
+    queue_id : str
+    max_tasks_on_gpu : int or None
+        How many tasks may share a GPU; None for as many as there are processors.
+    needs_gpu : bool
+        A machine without a GPU is of no use.
+    min_time_left_s : float
+        Nothing is started on a machine whose job ends sooner [s].
+    end_margin_s : float
+        How long before the end of their job tasks are told to end [s].
+    grace_s : float
+        How long they may take then, if nothing else limits it [s].
+    hears_queue : bool
+        Whether the queue calls from time to time; if it then falls silent it is dead.
+    """
+
+    queue_id: str
+    max_tasks_on_gpu: int | None = 1
+    needs_gpu: bool = True
+    min_time_left_s: float = 0.0
+    end_margin_s: float = 0.0
+    grace_s: float = 20.0
+    hears_queue: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,10 +62,13 @@ class Machine:
     job_id : str
         Of its batch job, as the batch system told it; empty if it is none.
     devices : tuple of Device
-    ends_at_s : float or None
-        When its job ends [s since 1970]; None if nobody knows.
-    leaving_because : str
+        Empty while it is still finding out.
+    left_s : float or None
+        Until its job ends [s]; None if nobody knows. No time of day: clocks of nodes differ.
+    closed_because : str
         Why it takes nothing more; empty while it does.
+    is_leaving : bool
+        Whether what runs there is ending.
     problem : str
         Why it can be used for nothing; empty if it can.
     """
@@ -41,14 +78,21 @@ class Machine:
     host: str
     job_id: str = ""
     devices: tuple[Device, ...] = ()
-    ends_at_s: float | None = None
-    leaving_because: str = ""
+    left_s: float | None = None
+    closed_because: str = ""
+    is_leaving: bool = False
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to what msgpack can hold."""
+        """Convert to what JSON can hold."""
         data = {key: getattr(self, key) for key in _PLAIN_OF_MACHINE}
         return {**data, "devices": [_device_to_dict(device) for device in self.devices]}
+
+    @property
+    def gist(self) -> Machine:
+        """The machine without what changes all the time; free memory counts in twentieths."""
+        devices = tuple(replace(device, **_coarse(device)) for device in self.devices)
+        return replace(self, left_s=None, devices=devices)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Machine:
@@ -62,8 +106,9 @@ _PLAIN_OF_MACHINE = (
     "address",
     "host",
     "job_id",
-    "ends_at_s",
-    "leaving_because",
+    "left_s",
+    "closed_because",
+    "is_leaving",
     "problem",
 )
 
@@ -74,7 +119,7 @@ def topic_of(queue_id: str) -> str:
 
 
 def result_to_dict(result: Result) -> dict[str, Any]:
-    """Convert a result to what msgpack can hold."""
+    """Convert a result to what JSON can hold."""
     return {
         "kind": result.kind,
         "attempt": result.attempt.to_dict() if result.attempt else None,
@@ -91,6 +136,12 @@ def result_from_dict(data: Mapping[str, Any]) -> Result:
         data["problem"],
         Journal(**data["journal"]) if data["journal"] else None,
     )
+
+
+def _coarse(device: Device) -> dict[str, Any]:
+    step_mb = max(1.0, device.memory_total_mb / 20)
+    free_mb = step_mb * round(device.memory_free_mb / step_mb)
+    return {"memory_free_mb": free_mb, "taken_mb_by_session": {}}
 
 
 def _device_to_dict(device: Device) -> dict[str, Any]:

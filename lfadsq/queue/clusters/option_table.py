@@ -83,7 +83,7 @@ OPTIONS: tuple[ClusterOption, ...] = (
         "partition",
         values.PARTITION,
         "Partition or queue that jobs are submitted to.",
-        "SLURM `--partition`; PBS, SGE, LSF, OAR, Moab `-q`",
+        "SLURM `--partition`; PBS, SGE, LSF, OAR, Moab `-q`; HTCondor has none",
         example='"gpu"',
         default_text="that of the batch system",
         other_name="queue",
@@ -138,7 +138,8 @@ OPTIONS: tuple[ClusterOption, ...] = (
         "exclude_nodes",
         values.NODES,
         "Nodes to avoid, with commas; node[01-04] is a range.",
-        "SLURM `--exclude`",
+        "SLURM `--exclude`; SGE `-l h=`; LSF `-R select[hname!=...]`; HTCondor `requirements`; OAR"
+        " `-p`; Moab `-l excludenodes`; PBS cannot",
         example='["node07", "node[11-14]"]',
         default_text="none",
     ),
@@ -184,7 +185,7 @@ OPTIONS: tuple[ClusterOption, ...] = (
         "requeue",
         values.SWITCH,
         "The batch system may start a job again that had to give way (scavenger partitions).",
-        "SLURM `--requeue`; PBS, SGE `-r y`; LSF `-r`",
+        "SLURM `--requeue`; PBS, SGE, Moab `-r y`; LSF `-r`; OAR `-t idempotent`",
     ),
     ClusterOption(
         "end_margin",

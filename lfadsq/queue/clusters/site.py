@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from lfadsq.errors import ClusterError, QueueError
-from lfadsq.queue.clusters.agent import Terms
 from lfadsq.queue.clusters.certificates import certificate_in
 from lfadsq.queue.clusters.fleet import Fleet
-from lfadsq.queue.clusters.fleet_plan import JobStatus, WorkerView
+from lfadsq.queue.clusters.fleet_plan import WorkerView
+from lfadsq.queue.clusters.job_files import cancel_leftovers
+from lfadsq.queue.clusters.jobs import JobStatus
 from lfadsq.queue.clusters.machines import Machines
+from lfadsq.queue.clusters.messages import Terms
 from lfadsq.queue.clusters.options import ClusterOptions
+from lfadsq.queue.clusters.submission import job_folder, make_job_folder
 from lfadsq.queue.clusters.system_names import is_address
 from lfadsq.queue.clusters.systems import system_of
 from lfadsq.queue.clusters.systems.base import Launch
@@ -25,7 +30,7 @@ from lfadsq.queue.sites import Listener, Transport
 __all__ = ["ClusterSite", "launch_of"]
 
 _CLOSE_S = 60.0
-_DEATH_TIMEOUT_S = 120
+_DEATH_TIMEOUT_S = 90
 
 
 class ClusterSite:
@@ -67,7 +72,9 @@ class ClusterSite:
         certificate = certificate_in(self._paths.folder) if is_ours else None
         terms = Terms(
             queue_id=queue_id,
-            max_tasks_on_gpu=self._options.max_tasks_on_gpu,
+            max_tasks_on_gpu=1
+            if self._options.one_task_per_gpu
+            else self._options.max_tasks_per_gpu,
             needs_gpu=self.has_gpus and is_ours,
             min_time_left_s=max(cluster.min_time_left_s, cluster.end_margin_s) if is_ours else 0.0,
             end_margin_s=cluster.end_margin_s if is_ours else 0.0,
@@ -75,27 +82,35 @@ class ClusterSite:
             hears_queue=not is_ours,
         )
         self._changed = listener.changed
-        transport = ClusterTransport(
-            terms,
-            self.source,
-            listener,
-            self._cause_of,
-            certificate=certificate,
-            interface=cluster.interface,
-            address="" if is_ours else cluster.system,
-        )
-        if is_ours:
-            self._fleet = Fleet(
-                system_of(cluster.system),
-                cluster,
-                lambda name: launch_of(name, transport.address, certificate, cluster, self._paths),
-                self._workers,
-                lambda name, why: transport.finish(name),
-                listener.note,
-                self._on_gave_up,
-                queue_id,
+        with contextlib.ExitStack() as stack:
+            self._transport = transport = ClusterTransport(
+                terms,
+                self.source,
+                replace(listener, changed=self._on_changed),
+                self._cause_of,
+                certificate=certificate,
+                interface=cluster.interface,
+                address="" if is_ours else cluster.system,
             )
-        self._transport = transport
+            stack.callback(transport.close)
+            if is_ours:
+                system = system_of(cluster.system)
+                # Jobs write their logs there, and batch systems make no folders.
+                make_job_folder(job_folder(self._paths))
+                cancel_leftovers(system, job_folder(self._paths), listener.note)
+                self._fleet = Fleet(
+                    system,
+                    cluster,
+                    lambda name: launch_of(
+                        name, transport.address, certificate, cluster, self._paths
+                    ),
+                    self._workers,
+                    lambda name, why: transport.finish(name),
+                    listener.note,
+                    self._on_gave_up,
+                    queue_id,
+                )
+            stack.pop_all()
         return _Closing(transport, self._fleet)
 
     def environment(self, device_id: str, num_tasks: int) -> dict[str, str]:
@@ -122,6 +137,11 @@ class ClusterSite:
             return 0
         return sum(not job.state.is_finished and not job.host for job in self._fleet.jobs())
 
+    def _on_changed(self) -> None:
+        if self._fleet is not None:
+            self._fleet.look_again()
+        self._changed()
+
     def _on_gave_up(self, error: ClusterError) -> None:
         self._gave_up = error
         self._changed()
@@ -133,23 +153,23 @@ class ClusterSite:
         views = {}
         now_s = time.monotonic()
         num_tasks_at = self._transport.num_tasks() if self._transport is not None else {}
+        before_s, self._idle_since_s = self._idle_since_s, {}
         for machine in self.source.all():
-            name = machine.name
-            num_tasks = num_tasks_at.get(machine.address, 0)
-            if num_tasks:
-                self._idle_since_s.pop(name, None)
-            else:
-                self._idle_since_s.setdefault(name, now_s)
-            ends_at_s = machine.ends_at_s
-            leaves = bool(machine.leaving_because)
+            name, num_tasks = machine.name, num_tasks_at.get(machine.address, 0)
+            is_idle = not num_tasks and bool(machine.devices or machine.problem)
+            # By address: a job that is started once more has the name of before.
+            idle_since_s = before_s.get(machine.address, now_s) if is_idle else None
+            if idle_since_s is not None:
+                self._idle_since_s[machine.address] = idle_since_s
             views[name] = WorkerView(
                 name=name,
                 job_id=machine.job_id,
                 host=machine.host,
-                num_places=0 if leaves else sum(one.max_tasks for one in machine.devices),
+                num_places=sum(device.max_tasks for device in machine.devices),
                 num_tasks=num_tasks,
-                idle_since_s=self._idle_since_s.get(name),
-                ends_in_s=None if ends_at_s is None else ends_at_s - time.time(),
+                idle_since_s=idle_since_s,
+                # To one that leaves early, its end is now.
+                ends_in_s=0.0 if machine.is_leaving else machine.left_s,
                 problem=machine.problem,
             )
         return views
@@ -226,6 +246,5 @@ def launch_of(
         str(cluster.end_margin_s + 60),
     ]
     if certificate is not None:
-        for option in ("--tls-ca-file", "--tls-cert", "--tls-key"):
-            arguments += [option, str(certificate)]
-    return Launch(name, address, tuple(arguments), paths.folder / "jobs")
+        arguments += ["--tls-ca-file", str(certificate)]
+    return Launch(name, address, tuple(arguments), job_folder(paths))

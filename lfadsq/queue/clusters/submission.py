@@ -143,6 +143,18 @@ def submit(submission: Submission, system: BatchSystem) -> str:
     ClusterError
         In the words of the batch system, if it refuses; the script is left to be submitted by hand.
     """
+    refuse_second(submission)
+    return system.submit(submission.text)
+
+
+def refuse_second(submission: Submission) -> None:
+    """See that no queue that was submitted lives: its next job will be what is written there.
+
+    Raises
+    ------
+    QueueError
+        If one does.
+    """
     paths = ControlPaths(submission.script.parent / FOLDER_NAME)
     alive = holders(paths, submission.seat)
     if alive:
@@ -150,7 +162,6 @@ def submit(submission: Submission, system: BatchSystem) -> str:
             f"a submitted queue of {submission.script} lives already: {alive[0]}",
             "`lfadsq queue status` shows it, and `lfadsq queue stop` ends it",
         )
-    return system.submit(submission.text)
 
 
 def write_job_script(submission: Submission) -> None:
@@ -159,10 +170,11 @@ def write_job_script(submission: Submission) -> None:
     Raises
     ------
     QueueError
-        If strangers could write to the folder of the queue.
+        If strangers could write to the folder of the queue, or a submitted queue lives.
     StorageError
         If they cannot be written.
     """
+    refuse_second(submission)
     paths = ControlPaths(submission.script.parent / FOLDER_NAME)
     paths.make()
     make_job_folder(submission.log_folder)

@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from lfadsq.errors import ClusterError, ConfigError
+from lfadsq.queue.clusters.certificates import key_folder
 from lfadsq.queue.clusters.job_array import prepare_job_array, run_job_array
 from lfadsq.queue.clusters.options import ClusterOptions
-from lfadsq.queue.clusters.site import launch_of
-from lfadsq.queue.clusters.system_names import is_address
+from lfadsq.queue.clusters.site import launch_of, max_tasks_of
+from lfadsq.queue.clusters.system_names import SYSTEM_NAMES, is_address
 from lfadsq.queue.clusters.systems import system_of
 from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths
 from lfadsq.queue.events import QueueSummary
@@ -24,6 +25,9 @@ from lfadsq.queue.tasks import Task
 __all__ = ["check_system", "show", "submit_array"]
 
 _NAME = "lfadsq-queue-1"
+_OWN_PROGRAM = {"pbs": "pbsnodes", "sge": "qconf"}
+"""Two batch systems have a ``qsub``; these are beside it."""
+
 _ADDRESS = "tls://ADDRESS:PORT"
 """Stands for what is known only once the queue runs."""
 
@@ -46,7 +50,10 @@ def check_system(cluster: ClusterOptions, *, is_dry: bool) -> None:
     """
     if is_address(cluster.system):
         if is_dry:
-            raise ConfigError(f"{cluster.system} is a scheduler that is there: no job is asked for")
+            raise ConfigError(
+                f"{cluster.system} is the scheduler of a Dask that runs: no job is asked for",
+                "leave out the dry run",
+            )
         return
     system = system_of(cluster.system)
     problems = system.problems(cluster)
@@ -59,6 +66,21 @@ def check_system(cluster: ClusterOptions, *, is_dry: bool) -> None:
             "start the queue on a login node of the cluster; there `module avail` may tell how its"
             " commands come to PATH",
         )
+    other = _whose_qsub(cluster.system)
+    if other and not is_dry:
+        raise ClusterError(
+            f"the qsub of this machine belongs to {other}, not to {system.title}",
+            "name that one in --cluster, or put the commands of the other first on PATH",
+        )
+
+
+def _whose_qsub(system_name: str) -> str:
+    """Name whose ``qsub`` it is, if not that of a batch system: it would submit all the same."""
+    if system_name not in _OWN_PROGRAM:
+        return ""
+    folder = Path(shutil.which("qsub") or "").parent
+    beside = {name for name, program in _OWN_PROGRAM.items() if (folder / program).exists()}
+    return "" if system_name in beside or not beside else system_of(beside.pop()).title
 
 
 def show(
@@ -80,8 +102,6 @@ def show(
     arguments : dict
         Of `lfadsq.queue.run_lfads_queue`.
     """
-    from lfadsq.queue.clusters.site import max_tasks_of
-
     system = system_of(cluster.system)
     num_left = sum(not task.donefile.exists() for task in tasks)
     if options.no_dask:
@@ -90,7 +110,7 @@ def show(
         how = "in one array"
     else:
         paths = ControlPaths((folder or Path.cwd()) / FOLDER_NAME)
-        certificate = paths.folder / "tls" / "CERTIFICATE.pem"
+        certificate = key_folder(paths.folder) / "CERTIFICATE.pem"
         launch = launch_of(_NAME, _ADDRESS, certificate, cluster, paths)
         text = system.worker_script(cluster, launch)
         per_job = max(1, max_tasks_of(options, cluster) // cluster.max_jobs)
@@ -122,7 +142,10 @@ def submit_array(
         Of `lfadsq.queue.run_lfads_queue`.
     """
     if is_address(cluster.system):
-        raise ConfigError(f"{cluster.system} is a scheduler of Dask: no_dask needs a batch system")
+        raise ConfigError(
+            f"{cluster.system} is the scheduler of a Dask, which no_dask leaves out",
+            f"name a batch system: {', '.join(SYSTEM_NAMES)}",
+        )
     system = system_of(cluster.system)
     array = run_job_array(arguments, {}, cluster, system)
     if array.num_jobs:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from lfadsq.cli import queue_status
 from lfadsq.errors import RunNotFoundError
+from lfadsq.queue.clusters.jobs import JobState, JobStatus
 from lfadsq.queue.overview import look
 from lfadsq.queue.records import Cause
 from lfadsq.queue.status import DeviceStatus, TaskState
@@ -194,6 +195,29 @@ def test_status_on_a_narrow_terminal_cuts_no_name(collection: Any) -> None:
             assert "30000" in joined
             assert "GPU 0 (A100)" in " ".join(line.strip() for line in lines)
             assert sum(line.strip().startswith("a long line") for line in lines) <= 1
+
+
+def test_jobs_of_a_batch_system_are_shown_with_its_words(collection: Any) -> None:
+    def job(number: int, state: JobState, words: str) -> JobStatus:
+        return JobStatus(str(number), f"lfadsq-{number}", state, words, "", "", 0, 1517400000.0)
+
+    jobs = (
+        job(11, JobState.RUNNING, "RUNNING"),
+        *(job(20 + number, JobState.PENDING, "PENDING (Priority)") for number in range(5)),
+        job(9, JobState.ENDED, "TIMEOUT"),
+    )
+    (task,) = statuses(collection, TaskState.WAITING)
+    with collection.live_queue(task, devices=(), jobs=jobs):
+        shown = said("queue", "status", collection.folder)
+        assert "  1 job RUNNING: 11\n" in shown
+        assert "  5 jobs PENDING (Priority): 20, 21, 22 and 2 more\n" in shown
+        assert "TIMEOUT" not in shown
+        assert "5 devices are still to come" in shown
+        explained = said("explain", collection.folder, task.name)
+        assert "job 20: it is PENDING (Priority), since 2018-01-31T12:00:00" in explained
+        data = json.loads(said("queue", "status", collection.folder, "--json"))
+    assert data["queues"][0]["jobs"][0] == jobs[0].to_dict()
+    assert tuple(map(JobStatus.from_dict, data["queues"][0]["jobs"])) == jobs
 
 
 def test_explain_takes_the_collection_first(collection: Any) -> None:

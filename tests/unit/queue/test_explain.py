@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -104,7 +105,7 @@ def test_a_failed_run_is_told_with_all_that_helps(collection: Any) -> None:
     assert explanation.log_tail == "epoch 3\nResourceExhaustedError: OOM"
     for words in (
         "failed on GPU 0 (A100): out of GPU memory",
-        "1. 2018-01-31T00:00:00.000+00:00, 1 min 15 s on GPU 0 (A100) of node1",
+        f"1. 2018-01-31T00:00:00.000+00:00, 1 min 15 s on GPU 0 (A100) of {socket.gethostname()}",
         "failed, out of GPU memory (exit status 1)",
         "1000 MB reserved, 39000 MB taken at most",
         "alone on the device",
@@ -127,6 +128,13 @@ def test_one_that_waits_for_another_try_says_how_many_are_left(collection: Any) 
     with collection.live_queue(collection.status(name, TaskState.WAITING)):
         _, text = explained(collection, name)
     assert "after 'out of GPU memory' 2 more of 3 tries" in text
+
+
+def test_a_gpu_of_another_machine_is_not_named_by_hand(collection: Any) -> None:
+    collection.write_script()
+    name = collection.names[0]
+    collection.record(name, replace(collection.failed(name), host="far.example.org"))
+    assert "CUDA_VISIBLE_DEVICES" not in explained(collection, name)[0].command_by_hand
 
 
 def test_the_command_by_hand_runs_the_same(collection: Any) -> None:

@@ -97,9 +97,21 @@ def test_a_second_signal_kills_at_once(tmp_path: Path, start_queue: StartQueue) 
     queue.send_signal(signal.SIGINT)
     queue.wait_for("SIGINT: ending 1 running task,")
     assert is_alive(pids_in(pids)[0])
+    time.sleep(0.2)  # an echo of the first would come at once
     queue.send_signal(signal.SIGINT)
     queue.wait(30)
     assert not is_alive(pids_in(pids)[0])
+
+
+def test_one_ctrl_c_that_comes_twice_is_one(tmp_path: Path, start_queue: StartQueue) -> None:
+    command = f"trap 'sleep 0.5; touch {tmp_path}/saved; exit 0' TERM; touch {tmp_path}/up; "
+    queue = start_queue([spec_of(tmp_path, "t", command + "sleep 1000 & wait")])
+    wait_until((tmp_path / "up").exists, "the task")
+    queue.send_signal(signal.SIGINT)
+    time.sleep(0.01)
+    queue.send_signal(signal.SIGINT)
+    queue.wait(30)
+    assert (tmp_path / "saved").exists()
 
 
 def test_a_task_may_save_its_work_when_asked_to_end(

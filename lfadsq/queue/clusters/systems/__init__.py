@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lfadsq.errors import ConfigError
+from lfadsq.queue.clusters.system_names import SYSTEM_NAMES
 
 if TYPE_CHECKING:
     from lfadsq.queue.clusters.systems.base import BatchSystem
@@ -21,9 +22,6 @@ _CLASSES = {
     "oar": "Oar",
     "moab": "Moab",
 }
-
-SYSTEM_NAMES = tuple(_CLASSES)
-"""As users write them."""
 
 
 def system_of(name: str) -> BatchSystem:

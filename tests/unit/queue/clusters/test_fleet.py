@@ -18,10 +18,10 @@ import pytest
 
 from lfadsq.errors import ClusterError
 from lfadsq.queue.clusters.fleet import Fleet
-from lfadsq.queue.clusters.fleet_plan import JobStatus, Patience, WorkerView
+from lfadsq.queue.clusters.fleet_plan import Patience, WorkerView
 from lfadsq.queue.clusters.fleet_words import job_log
 from lfadsq.queue.clusters.job_files import JobsFile, cancel_leftovers
-from lfadsq.queue.clusters.jobs import JobReport, JobState
+from lfadsq.queue.clusters.jobs import JobReport, JobState, JobStatus
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import BatchSystem, Launch, Program
 from lfadsq.queue.events import Noted

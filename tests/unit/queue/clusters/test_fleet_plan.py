@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from lfadsq.queue.clusters import fleet_table as tables
-from lfadsq.queue.clusters.fleet_jobs import Table, What
+from lfadsq.queue.clusters.fleet_jobs import News, Table, What
 from lfadsq.queue.clusters.fleet_plan import Patience, Plan, WorkerView, num_missing, plan_of
+from lfadsq.queue.clusters.fleet_words import news_note
 from lfadsq.queue.clusters.jobs import JobReport, JobState
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.records import Cause
@@ -271,6 +273,22 @@ def test_a_job_whose_worker_never_connects_is_cancelled_and_a_start_failure() ->
     assert news == [What.CUT_OFF]
     assert [job.job_id for job in plan(table, 1, 311.0).cancel] == ["1"]
     assert len(table.failures) == 1
+
+
+def test_a_job_that_would_wait_for_ever_is_cancelled_and_a_start_failure() -> None:
+    held = replace(report(1, PENDING, "PENDING (JobHeldAdmin)"), is_stuck=True)
+    table, news = hear(with_jobs(1), 59.0, j1=held)
+    assert not news
+    table, news = hear(table, 61.0, j1=held)
+    assert news == [What.STUCK]
+    assert table.failures[0].words == "PENDING (JobHeldAdmin)"
+    assert [job.job_id for job in plan(table, 1, 61.0).cancel] == ["1"]
+    table, news = hear(table, 62.0, j1=held)
+    assert not news
+    noted = news_note(News(What.STUCK, table.jobs[0]), "SLURM", is_wanted=True)
+    assert noted is not None
+    assert "job 1 would wait for ever" in noted.text
+    assert "JobHeldAdmin" in noted.text
 
 
 def test_silence_is_no_refusal_and_ends_after_ten_minutes() -> None:
