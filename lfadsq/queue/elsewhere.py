@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Collection
@@ -131,7 +132,7 @@ class Elsewhere:
             return
         if attempt.host != socket.gethostname() or journal.pid is None:
             return
-        is_owned = self._has_owner(attempt.queue_id, entry.task.files.lock)
+        is_owned = self._has_owner(attempt.queue_id, entry.task.files.lock, journal.pid)
         group = LeftGroup(journal.pid, entry.task.files.lock, journal.token)
         reservation = None
         if attempt.device in self._devices:
@@ -146,13 +147,32 @@ class Elsewhere:
     def _is_ours_to_end(self, entry: Entry, journal: Journal) -> bool:
         is_here = journal.attempt.get("host") == socket.gethostname()
         queue_id = str(journal.attempt.get("queue_id", ""))
-        return is_here and not self._has_owner(queue_id, entry.task.files.lock)
+        return is_here and not self._has_owner(queue_id, entry.task.files.lock, journal.pid)
 
-    def _has_owner(self, queue_id: str, lock: Path) -> bool:
-        """Tell whether the queue that started a task, on this machine, still holds its lock."""
+    def _has_owner(self, queue_id: str, lock: Path, leader: int | None) -> bool:
+        """Tell whether whoever started a task on this machine still holds its lock.
+
+        That is its queue, or a worker of its queue, which is then the parent of its leader.
+        """
         pid = queue_id.split("-")[-2:-1]
         is_pid = bool(pid) and pid[0].isdigit()
-        return queue_id == self._queue_id or (is_pid and has_open(int(pid[0]), lock))
+        return (
+            queue_id == self._queue_id
+            or (is_pid and has_open(int(pid[0]), lock))
+            or (leader is not None and _parent_has_open(leader, lock))
+        )
+
+
+def _parent_has_open(pid: int, path: Path) -> bool:
+    import psutil  # not on import of lfadsq.queue, which has to be quick
+
+    try:
+        parent = psutil.Process(pid).parent()
+        # An orphan's is one of the system's, into which we may not look.
+        is_mine = parent is not None and parent.uids().real == os.getuid() and parent.pid != 1
+        return is_mine and has_open(parent.pid, path)
+    except (psutil.Error, OSError):
+        return False
 
 
 def _has_open_books(task: Task) -> bool:

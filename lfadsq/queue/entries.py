@@ -40,8 +40,8 @@ class Entry:
         Not to be started before [s, monotonic].
     forgiven : int
         Attempts up to this number do not count.
-    num_lost : int
-        How often the machine it ran on was lost.
+    num_lost, num_returned : int
+        How often the machine it ran on was lost, or took nothing more since it last started.
     failed : list of Attempt
         Failed attempts that count against its budgets.
     is_watched, is_reported : bool
@@ -75,6 +75,7 @@ class Entry:
     retry_at_s: float = 0.0
     forgiven: int = 0
     num_lost: int = 0
+    num_returned: int = 0
     failed: list[Attempt] = field(default_factory=list)
     is_watched: bool = False
     is_reported: bool = False

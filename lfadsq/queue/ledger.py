@@ -205,6 +205,7 @@ class Ledger:
         """Note that a task's process runs."""
         entry = self._entries[name]
         entry.attempt = attempt
+        entry.num_returned = 0
         if entry.reservation is not None:
             entry.reservation = replace(entry.reservation, session=attempt.pid)
 
@@ -324,7 +325,9 @@ class Ledger:
             return [Noted(f"nobody works on {task.name} any more: this queue takes it up")]
         if result.kind == "returned":
             entry.move_to(TaskState.WAITING, result.problem)
-            entry.retry_at_s = time.monotonic() + _RETURNED_S
+            delay_s = min(_RETURNED_S * 2**entry.num_returned, _LONGEST_RETURNED_S)
+            entry.num_returned += 1
+            entry.retry_at_s = time.monotonic() + delay_s
             self._apply_to(entry, self._wishes)
             return []
         if result.kind == "lost":
@@ -526,6 +529,7 @@ class Ledger:
 
 _RECORDS_A_SHAPE = 3
 _RETURNED_S = 1.0
+_LONGEST_RETURNED_S = 60.0
 _MAX_LOST = 3
 _GOES_ON = (Cause.PAUSED, Cause.WALLTIME, Cause.PREEMPTED)
 _WORKED_ON = (TaskState.RUNNING, TaskState.ELSEWHERE)

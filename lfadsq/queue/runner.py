@@ -15,7 +15,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lfadsq.errors import LfadsqError, QueueError
@@ -35,6 +35,7 @@ from lfadsq.queue.events import (
     TaskHeld,
     TasksAdded,
     TaskStarted,
+    Usage,
 )
 from lfadsq.queue.execution import Order, Result
 from lfadsq.queue.gauges import Gauges
@@ -182,7 +183,7 @@ class Runner:
             summary = self._ledger.summary(
                 self._options.queue_name,
                 now_s - self._began_s,
-                self._usage.usage(self._gauges.num_places, now_s),
+                self._usage_until(now_s),
             )
             self._has_ended = True
             self._report(QueueEnded(summary))
@@ -190,6 +191,11 @@ class Runner:
             name = self._options.queue_name
             raise KeyboardInterrupt(f"the queue {name} was asked to stop")
         return summary
+
+    def _usage_until(self, now_s: float) -> Usage:
+        usage = self._usage.usage(self._gauges.num_places, now_s)
+        # Machines that come and go have no idle time that could be told so simply.
+        return usage if self._site.outlives_queue else replace(usage, idle_fraction=None)
 
     def _join(self, stack: contextlib.ExitStack) -> None:
         if self._control is not None:

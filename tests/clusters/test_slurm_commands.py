@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +116,10 @@ def test_a_job_has_its_gpus_and_setup_and_can_be_cancelled(
 def test_the_warning_comes_before_the_end(submit: Callable[..., tuple[str, Path]]) -> None:
     # SLURM may warn up to a minute earlier than asked: here as soon as the job runs.
     job_id, logs = submit(
-        "trap 'echo warned; exit 0' USR1; while :; do sleep 0.1; done",
+        # Not a shell: it could not take a signal that is ignored when it starts.
+        f"exec {shlex.quote(sys.executable)} -c 'import signal, sys, time;"
+        ' signal.signal(signal.SIGUSR1, lambda *_: sys.exit(print("warned")));'
+        " time.sleep(200)'",
         walltime_s=120,
         end_margin_s=110,
     )

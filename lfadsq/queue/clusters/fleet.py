@@ -69,6 +69,8 @@ class Fleet:
         Called once, when nothing is asked for any more; jobs that are there go on.
     queue_id : str
         Names of workers are made of its last characters.
+    places_per_job : int, default 1
+        How many tasks a job can run at once, until a worker tells.
     patience : Patience, optional
     look_s : float, default 2
         How often to look which workers are there [s].
@@ -87,6 +89,7 @@ class Fleet:
         on_gave_up: Callable[[ClusterError], None],
         queue_id: str,
         *,
+        places_per_job: int = 1,
         patience: Patience | None = None,
         look_s: float = _LOOK_S,
         ask_s: tuple[float, float] = _ASK_S,
@@ -109,7 +112,7 @@ class Fleet:
         self._is_woken = False
         self._num_curious = 0
         self._end_by_s: float | None = None
-        self._table = Table()
+        self._table = Table(places_per_job=places_per_job)
         # Of the thread.
         self._num_named = 0
         self._doubtful: set[str] = set()

@@ -126,9 +126,12 @@ def give_up_error(table: Table, title: str, log_folder: Path | None) -> ClusterE
     for failure in table.failures:  # the last one counts
         if failure.job_id and log_folder is not None:
             log = job_log(log_folder, failure.job_id, failure.worker_name) or log
+    by_words: dict[str, list[str]] = {}
+    for failure in table.failures:
+        by_words.setdefault(one_line(failure.words), []).append(failure.job_id)
     said = "; ".join(
-        f"job {failure.job_id}: {one_line(failure.words)}" if failure.job_id else failure.words
-        for failure in table.failures
+        f"job {', '.join(filter(None, of))}: {words}" if any(of) else words
+        for words, of in by_words.items()
     )
     if not table.failures:
         problem = f"{title} has not answered for too long: {why}"

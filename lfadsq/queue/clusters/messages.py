@@ -29,6 +29,8 @@ class Terms:
         How many tasks may share a GPU; None for as many as there are processors.
     needs_gpu : bool
         A machine without a GPU is of no use.
+    num_gpus : int or None
+        How many GPUs its job was given: if more are to be seen, some are other people's.
     min_time_left_s : float
         Nothing is started on a machine whose job ends sooner [s].
     end_margin_s : float
@@ -42,6 +44,7 @@ class Terms:
     queue_id: str
     max_tasks_on_gpu: int | None = 1
     needs_gpu: bool = True
+    num_gpus: int | None = None
     min_time_left_s: float = 0.0
     end_margin_s: float = 0.0
     grace_s: float = 20.0

@@ -62,6 +62,15 @@ class Meter:
                 source.close()
                 return
             devices = tuple(source.measure())
+            whole = [one for one in devices if one.is_gpu and not one.device_id.startswith("MIG")]
+            if self._terms.num_gpus and len(whole) > self._terms.num_gpus:
+                self.problem = (
+                    f"{host} shows {len(whole)} GPUs to a job that was given"
+                    f" {self._terms.num_gpus}, and does not say which: set CUDA_VISIBLE_DEVICES in"
+                    " --setup as your site tells, or ask for all of them (--gpus-per-job)"
+                )
+                source.close()
+                return
         except Exception as error:
             # The driver is somebody else's code, and a queue that hears nothing waits for long.
             what = str(error) if isinstance(error, LfadsqError) else repr(error)

@@ -26,6 +26,7 @@ from lfadsq.queue.control_paths import ControlPaths
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.records import Cause
 from lfadsq.queue.sites import Listener, Transport
+from lfadsq.queue.texts import count_text
 
 __all__ = ["ClusterSite", "launch_of"]
 
@@ -76,6 +77,7 @@ class ClusterSite:
             if self._options.one_task_per_gpu
             else self._options.max_tasks_per_gpu,
             needs_gpu=self.has_gpus and is_ours,
+            num_gpus=cluster.gpus_per_job if is_ours else None,
             min_time_left_s=max(cluster.min_time_left_s, cluster.end_margin_s) if is_ours else 0.0,
             end_margin_s=cluster.end_margin_s if is_ours else 0.0,
             grace_s=self._options.grace_s,
@@ -109,6 +111,7 @@ class ClusterSite:
                     listener.note,
                     self._on_gave_up,
                     queue_id,
+                    places_per_job=max(1, self.max_tasks // cluster.max_jobs),
                 )
             stack.pop_all()
         return _Closing(transport, self._fleet)
@@ -182,7 +185,8 @@ def _nothing() -> None:
 def _text_of(cluster: ClusterOptions) -> str:
     if is_address(cluster.system):
         return f"the workers of {cluster.system}"
-    return f"{cluster.max_jobs} jobs of {system_of(cluster.system).title} at most"
+    title = system_of(cluster.system).title
+    return f"{count_text(cluster.max_jobs, 'job')} of {title} at most"
 
 
 class _Closing:

@@ -21,6 +21,7 @@ from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths
 from lfadsq.queue.events import QueueSummary
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.tasks import Task
+from lfadsq.queue.texts import count_text
 
 __all__ = ["check_system", "show", "submit_array"]
 
@@ -117,11 +118,11 @@ def show(
         num_jobs = min(cluster.max_jobs, math.ceil(num_left / per_job))
         how = "at once, and others in their place while tasks wait"
     click.echo(text, nl=not text.endswith("\n"))
-    click.echo(
-        f"{num_left} of {len(tasks)} tasks are not done: {num_jobs} such jobs of {system.title}"
-        f" would be asked for, {how}",
-        err=True,
-    )
+    left = f"{num_left} of {count_text(len(tasks), 'task')} not done"
+    asked = f"{count_text(num_jobs, 'such job')} of {system.title} would be asked for, {how}"
+    click.echo(f"{left}: {asked}", err=True)
+    if not options.no_dask:
+        click.echo("(ADDRESS:PORT and CERTIFICATE stand for what each queue has)", err=True)
     return _nothing_run(options, tasks)
 
 

@@ -313,7 +313,7 @@ def test_giving_up_shows_the_log_of_a_job_without_control_characters(make: Make)
         world.system.set(str(number), ENDED, "FAILED (exit 127)", Cause.NODE_LOST)
     error = wait_until(lambda: world.gave_up, "it gives up")[0]
     assert "python: not found in 103" in str(error)
-    assert "job 101: FAILED (exit 127); job 102" in str(error)
+    assert "job 101, 102, 103: FAILED (exit 127)" in str(error)
     assert str(error).count("| old") == 14
     assert str(error).replace("\n", "").isprintable()
 
