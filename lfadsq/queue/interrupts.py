@@ -24,7 +24,7 @@ _QUESTION = (
 )
 
 
-_ECHO_S = 0.1
+_ECHO_S = 0.05
 """One Ctrl-C may come twice, from the terminal and from a program around us [s]."""
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,8 @@ class Terminal:
         self.shown = ""
 
     def press(self, keys: str) -> None:
+        # No person presses Ctrl-C twice within the time in which a second one is an echo.
+        time.sleep(0.2)
         os.write(self._master, keys.encode())
 
     def wait_for(self, text: str) -> None:
@@ -177,7 +181,7 @@ class Terminal:
 
     def wait(self) -> int:
         try:
-            while os.read(self._master, 4096):
+            while select.select([self._master], [], [], 30)[0] and os.read(self._master, 4096):
                 pass
         except OSError:
             pass  # that is how its end shows
