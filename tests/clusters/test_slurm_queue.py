@@ -164,7 +164,9 @@ def test_run_goes_on_in_the_next_job_when_one_ends(collect, slurm):
     assert {attempt["cause"] for attempt in run.attempts[:-1]} == {"walltime"}
     assert run.attempts[0]["exit_status"] == LEFT
     assert run.steps == list(range(1, run.num_steps + 1))
-    assert len(run.job_ids) == len(set(run.job_ids)) == 2
+    # SLURM warns up to a minute early, and so a job may be left as soon as it has begun.
+    assert 2 <= len(set(run.job_ids)) <= 4
+    assert len(run.job_ids) == len(set(run.job_ids))
 
 
 @pytest.mark.slow
