@@ -6,8 +6,11 @@ Encoders, controller and generator share one cell (NUMERICS.md 2)::
     c = tanh([x, r h] W_c + b_c)
     h' = clip(u h + (1 - u) c, -cell_clip_value, cell_clip_value)
 
-TensorFlow has it as one fused operation with its derivative. The gradients of the weights are left
-out of the steps and taken once for all bins, as a few large matrix products.
+`blocks` has it as one operation with its derivative. The gradients of the weights are left out of
+the steps and taken once for all bins, as a few large matrix products.
+
+Several runs are computed at once where every weight has a leading ``run`` axis; what has shape
+(time, batch, ...) then has shape (time, run, batch, ...).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from lfadsq.model.blocks import BlockGradients, BlockWeights, block, block_gradients
 from lfadsq.model.recurrence import Tensors, scan, states_before
 
 __all__ = [
@@ -49,10 +53,10 @@ class GruWeights(NamedTuple):
     @property
     def size(self) -> int:
         """The number of units, H."""
-        return int(self.w_c.shape[1])
+        return int(self.w_c.shape[-1])
 
-    def fused(self, first_input: int = 0) -> dict[str, tf.Tensor]:
-        """Give the weights as the fused operation takes them, the 1 added to u's bias.
+    def block(self, first_input: int = 0) -> BlockWeights:
+        """Give the weights as a step takes them, the 1 added to u's bias.
 
         Parameters
         ----------
@@ -62,12 +66,12 @@ class GruWeights(NamedTuple):
         """
         size = self.size
         offset = tf.constant([0.0] * size + [1.0] * size)
-        return {
-            "w_ru": self.w_ru[first_input:],
-            "w_c": self.w_c[first_input:],
-            "b_ru": tf.reshape(self.b_ru, [-1]) + offset,
-            "b_c": tf.reshape(self.b_c, [-1]),
-        }
+        return BlockWeights(
+            self.w_ru[..., first_input:, :],
+            self.w_c[..., first_input:, :],
+            self.b_ru + offset,
+            self.b_c,
+        )
 
 
 class CellStep(NamedTuple):
@@ -91,7 +95,7 @@ def clips(clip_value: float, is_first: bool) -> bool:
 def cell_forward(
     x: tf.Tensor,
     h: tf.Tensor,
-    fused: dict[str, tf.Tensor],
+    weights: BlockWeights,
     clip_value: float,
     *,
     is_first: bool,
@@ -103,8 +107,8 @@ def cell_forward(
     x : tf.Tensor, shape (batch, I), float32
         I may be 0.
     h : tf.Tensor, shape (batch, H), float32
-    fused : dict
-        `GruWeights.fused`.
+    weights : BlockWeights
+        `GruWeights.block`.
     clip_value : float
     is_first : bool
         Whether `h` may lie outside the range.
@@ -113,20 +117,10 @@ def cell_forward(
     -------
     CellStep
     """
-    step = tf.raw_ops.GRUBlockCell(x=x, h_prev=h, **fused)
-    state = step.h
+    r, u, c, state = block(x, h, weights)
     if clips(clip_value, is_first):
         state = tf.clip_by_value(state, -clip_value, clip_value)
-    return CellStep(step.r, step.u, step.c, state)
-
-
-class CellGradients(NamedTuple):
-    """Derivatives of the cost by what entered one step, and by the pre-activations."""
-
-    x: tf.Tensor
-    h: tf.Tensor
-    pre_c: tf.Tensor
-    pre_ru: tf.Tensor
+    return CellStep(r, u, c, state)
 
 
 def cell_backward(
@@ -134,11 +128,11 @@ def cell_backward(
     h: tf.Tensor,
     step: CellStep,
     d_state: tf.Tensor,
-    fused: dict[str, tf.Tensor],
+    weights: BlockWeights,
     clip_value: float,
     *,
     is_first: bool,
-) -> CellGradients:
+) -> BlockGradients:
     """Take the derivative of one step.
 
     Parameters
@@ -147,8 +141,8 @@ def cell_backward(
         The inputs to take the derivative by, the last J.
     h, clip_value, is_first
         As for `cell_forward`.
-    fused : dict
-        `GruWeights.fused` without the inputs before those.
+    weights : BlockWeights
+        `GruWeights.block` without the inputs before those.
     step : CellStep
         What it returned; its `h` is not used.
     d_state : tf.Tensor, shape (batch, H), float32
@@ -156,15 +150,12 @@ def cell_backward(
 
     Returns
     -------
-    CellGradients
+    BlockGradients
     """
     if clips(clip_value, is_first):
         unclipped = step.u * h + (1.0 - step.u) * step.c
         d_state = tf.where(tf.abs(unclipped) <= clip_value, d_state, tf.zeros_like(d_state))
-    d = tf.raw_ops.GRUBlockCellGrad(
-        x=x, h_prev=h, r=step.r, u=step.u, c=step.c, d_h=d_state, **fused
-    )
-    return CellGradients(d.d_x, d.d_h_prev, d.d_c_bar, d.d_r_bar_u_bar)
+    return block_gradients(x, h, step.r, step.u, step.c, d_state, weights)
 
 
 def weight_gradients(
@@ -208,28 +199,40 @@ def input_gradients(
     -------
     tf.Tensor, shape (time, batch, num_inputs)
     """
-    by_rows = tf.matmul(rows(pre_ru), weights.w_ru[:num_inputs], transpose_b=True)
-    by_rows += tf.matmul(rows(pre_c), weights.w_c[:num_inputs], transpose_b=True)
-    return tf.reshape(by_rows, tf.concat([tf.shape(pre_c)[:2], [num_inputs]], 0))
+    by_rows = tf.matmul(rows(pre_ru), weights.w_ru[..., :num_inputs, :], transpose_b=True)
+    by_rows += tf.matmul(rows(pre_c), weights.w_c[..., :num_inputs, :], transpose_b=True)
+    return over_time(by_rows, int(pre_c.shape[0]))
 
 
 def _by_weights(inputs: tf.Tensor, states: tf.Tensor, d_rows: tf.Tensor) -> tf.Tensor:
     parts = [part for part in (inputs, states) if part.shape[-1]]
     products = [tf.matmul(rows(part), d_rows, transpose_a=True) for part in parts]
-    return tf.concat(products, 0)
+    return tf.concat(products, -2)
 
 
 def rows(tensor: tf.Tensor) -> tf.Tensor:
-    """Join all axes but the last."""
-    return tf.reshape(tensor, [-1, tensor.shape[-1]])
+    """Join time and batch: (time, batch, dim) becomes (time * batch, dim), for each run."""
+    dim = tensor.shape[-1]
+    if len(tensor.shape) < 4:
+        return tf.reshape(tensor, [-1, dim])
+    return tf.reshape(tf.transpose(tensor, [1, 0, 2, 3]), [tensor.shape[1], -1, dim])
+
+
+def over_time(joined: tf.Tensor, num_steps: int) -> tf.Tensor:
+    """Undo `rows`."""
+    dim = joined.shape[-1]
+    if len(joined.shape) < 3:
+        return tf.reshape(joined, [num_steps, -1, dim])
+    by_run = tf.reshape(joined, [joined.shape[0], num_steps, -1, dim])
+    return tf.transpose(by_run, [1, 0, 2, 3])
 
 
 def column_sums(matrix: tf.Tensor) -> tf.Tensor:
-    """Give the sums of columns, shape (1, columns).
+    """Give the sums of columns, shape (..., 1, columns).
 
     As a product with ones this takes a third of the time of a sum over the first axis.
     """
-    return tf.matmul(tf.ones([1, tf.shape(matrix)[0]]), matrix)
+    return tf.matmul(tf.ones([1, tf.shape(matrix)[-2]]), matrix)
 
 
 def gru_layer(
@@ -266,10 +269,10 @@ def gru_layer(
     @tf.custom_gradient
     def layer(inputs: tf.Tensor, initial: tf.Tensor, *tensors: tf.Tensor):  # type: ignore[no-untyped-def]
         weights = GruWeights(*tensors)
-        fused, fused_state = weights.fused(), weights.fused(input_dim)
+        whole, recurrent = weights.block(), weights.block(input_dim)
 
         def forward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
-            step = cell_forward(now[0], state[0], fused, clip_value, is_first=is_edge)
+            step = cell_forward(now[0], state[0], whole, clip_value, is_first=is_edge)
             return (step.h,), tuple(step)
 
         _, saved = scan(forward, (initial,), (inputs,), [size] * 4, reverse=reverse)
@@ -282,7 +285,7 @@ def gru_layer(
                 h, r, u, c, d_output = now
                 step, d_state = CellStep(r, u, c, h), state[0] + d_output
                 d = cell_backward(
-                    h[:, :0], h, step, d_state, fused_state, clip_value, is_first=is_edge
+                    h[..., :0], h, step, d_state, recurrent, clip_value, is_first=is_edge
                 )
                 return (d.h,), (d.pre_ru, d.pre_c)
 

@@ -115,11 +115,11 @@ def correlation(post_co_mean: tf.Tensor) -> tf.Tensor:
     tf.Tensor, shape (batch,)
         Zeros with fewer than two inferred inputs.
     """
-    co_dim = int(post_co_mean.shape[2])
+    co_dim = int(post_co_mean.shape[-1])
     if co_dim < 2:
-        return tf.zeros_like(post_co_mean[0, :, 0])
-    products = tf.square(tf.einsum("tbi,tbj->bij", post_co_mean, post_co_mean))
-    off_diagonal = tf.reduce_sum(products, [1, 2]) - tf.linalg.trace(products)
+        return tf.zeros_like(post_co_mean[0, ..., 0])
+    products = tf.square(tf.einsum("t...i,t...j->...ij", post_co_mean, post_co_mean))
+    off_diagonal = tf.reduce_sum(products, [-2, -1]) - tf.linalg.trace(products)
     return 0.5 * off_diagonal / float(co_dim * (co_dim - 1))
 
 
@@ -150,10 +150,10 @@ def trial_terms(
     TrialTerms
     """
     if config.is_poisson:
-        density = tf.reduce_sum(poisson_log_density(data, generation.heads[0]), [0, 2])
+        density = tf.reduce_sum(poisson_log_density(data, generation.heads[0]), [0, -1])
         density -= log_factorials
     else:
-        density = tf.reduce_sum(gaussian_log_density(data, *generation.heads), [0, 2])
+        density = tf.reduce_sum(gaussian_log_density(data, *generation.heads), [0, -1])
     kl = config.kl_ic_weight * gaussian_kl(
         encoding.post_g0_mean,
         encoding.post_g0_logvar,
@@ -176,7 +176,7 @@ def _inputs_kl(
 ) -> tf.Tensor:
     """Give log q(u) - log p(u) of one sample u, for each trial; it can be negative."""
     u = mean + tf.exp(0.5 * logvar) * noise
-    log_q = -0.5 * tf.reduce_sum(logvar + math.log(2.0 * math.pi) + tf.square(noise), [0, 2])
+    log_q = -0.5 * tf.reduce_sum(logvar + math.log(2.0 * math.pi) + tf.square(noise), [0, -1])
     log_p = ar1_log_density(
         u, parameters["LFADS/z/u_prior_ar1/logatau"], parameters["LFADS/z/u_prior_ar1/logevars"]
     )

@@ -80,7 +80,7 @@ def ar1_log_density(u: tf.Tensor, logatau: tf.Tensor, logevars: tf.Tensor) -> tf
     first_logvar = logevars - tf.math.log(1.0 - tf.square(phi))
     first = gaussian_log_density(u[0], tf.zeros_like(u[0]), first_logvar)
     later = gaussian_log_density(u[1:], phi * u[:-1], logevars)
-    return tf.reduce_sum(first, -1) + tf.reduce_sum(later, [0, 2])
+    return tf.reduce_sum(first, -1) + tf.reduce_sum(later, [0, -1])
 
 
 def prior_g0_logvar(logvar: tf.Tensor, var_min: float, var_max: float) -> tf.Tensor:

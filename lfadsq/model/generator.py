@@ -132,9 +132,9 @@ def run_with_controller(
     """
     co_dim = int(inputs.noise.shape[-1])
     con_dim, gen_dim = weights.con.size, weights.gen.size
-    ci_dim, con_input_dim = int(inputs.ci.shape[-1]), int(weights.con.w_c.shape[0]) - con_dim
+    ci_dim, con_input_dim = int(inputs.ci.shape[-1]), int(weights.con.w_c.shape[-2]) - con_dim
     gen_input_dim = co_dim + int(inputs.ext.shape[-1])
-    factors_dim, feedback_dim = int(weights.w_fac.shape[1]), int(feedback_initial.shape[-1])
+    factors_dim, feedback_dim = int(weights.w_fac.shape[-1]), int(feedback_initial.shape[-1])
     feeds_rates = weights.w_out is not None
     readout = (weights.w_out, weights.b_out) if feeds_rates else ()
     _, feedback_mask, noise, ext, output_mask = inputs
@@ -142,18 +142,18 @@ def run_with_controller(
     @tf.custom_gradient
     def run(ci, con_initial, gen_initial, feedback_initial, *tensors):  # type: ignore[no-untyped-def]
         con_weights, gen_weights = GruWeights(*tensors[:4]), GruWeights(*tensors[4:8])
-        con, gen = con_weights.fused(), gen_weights.fused()
+        con, gen = con_weights.block(), gen_weights.block()
         w_post, b_post, w_fac, *w_rates = tensors[8:]
 
         def forward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
             h_con, h_gen, feedback = state
             ci_t, feedback_mask_t, noise_t, ext_t, output_mask_t = now
-            x_con = tf.concat([ci_t, feedback * feedback_mask_t], 1)
+            x_con = tf.concat([ci_t, feedback * feedback_mask_t], -1)
             con_step = cell_forward(x_con, h_con, con, clip_value, is_first=is_edge)
             post = tf.matmul(con_step.h, w_post) + b_post
-            mean, logvar = tf.split(post, 2, 1)
+            mean, logvar = tf.split(post, 2, -1)
             u = mean + tf.exp(0.5 * logvar) * noise_t
-            x_gen = tf.concat([u, ext_t], 1)
+            x_gen = tf.concat([u, ext_t], -1)
             gen_step = cell_forward(x_gen, h_gen, gen, clip_value, is_first=is_edge)
             factors = tf.matmul(gen_step.h * output_mask_t, w_fac)
             feedback = _feedback(factors, feedback_dim, w_rates, rates_are_exp)
@@ -167,12 +167,12 @@ def run_with_controller(
         dims += [con_input_dim, gen_input_dim, 2 * co_dim, factors_dim, feedback_dim]
         _, saved = scan(forward, state, (ci, feedback_mask, noise, ext, output_mask), dims)
         steps = _Saved(CellStep(*saved[:4]), CellStep(*saved[4:8]), *saved[8:])
-        means, logvars = tf.split(steps.post, 2, 2)
+        means, logvars = tf.split(steps.post, 2, -1)
         outputs = Controlled(steps.x_gen[..., :co_dim], means, logvars, steps.gen.h, steps.factors)
 
         def gradient(*d_outputs: tf.Tensor) -> Tensors:
             # Only what is fed back needs its derivative within the bin.
-            con_fed_back = con_weights.fused(ci_dim)
+            con_fed_back = con_weights.block(ci_dim)
             con_before = states_before(steps.con.h, con_initial)
             gen_before = states_before(steps.gen.h, gen_initial)
 
@@ -192,9 +192,9 @@ def run_with_controller(
                 by_gen = _cell_backward(
                     gen_rucx, d_gen + d_gen_out + d_dropped * output_mask_t, gen, is_edge
                 )
-                d_u += by_gen.x[:, :co_dim]
+                d_u += by_gen.x[..., :co_dim]
                 d_logvar += 0.5 * d_u * noise_t * tf.exp(0.5 * logvar_t)
-                d_post = tf.concat([d_mean + d_u, d_logvar], 1)
+                d_post = tf.concat([d_mean + d_u, d_logvar], -1)
                 by_con = _cell_backward(
                     con_rucx,
                     d_con + tf.matmul(d_post, w_post, transpose_b=True),
@@ -214,10 +214,10 @@ def run_with_controller(
                     ),
                 )
 
-            def _cell_backward(rucx, d_state, fused, is_edge):  # type: ignore[no-untyped-def]
+            def _cell_backward(rucx, d_state, block, is_edge):  # type: ignore[no-untyped-def]
                 r, u, c, before, x = rucx
                 step = CellStep(r, u, c, before)
-                return cell_backward(x, before, step, d_state, fused, clip_value, is_first=is_edge)
+                return cell_backward(x, before, step, d_state, block, clip_value, is_first=is_edge)
 
             dims = [2 * con_dim, con_dim, 2 * gen_dim, gen_dim]
             dims += [2 * co_dim, factors_dim] + [feedback_dim] * feeds_rates
@@ -255,7 +255,7 @@ def _feedback(
     factors: tf.Tensor, feedback_dim: int, w_rates: list[tf.Tensor], rates_are_exp: bool
 ) -> tf.Tensor:
     if not feedback_dim:
-        return factors[:, :0]
+        return factors[..., :0]
     if not w_rates:
         return factors
     rates = tf.matmul(factors, w_rates[0]) + w_rates[1]

@@ -1,4 +1,8 @@
-"""The forward pass of LFADS (NUMERICS.md 3 and 4). Time is the first axis throughout."""
+"""The forward pass of LFADS (NUMERICS.md 3 and 4). Time is the first axis throughout.
+
+Several runs are computed at once where every parameter has a leading ``run`` axis; what has shape
+(time, batch, ...) then has shape (time, run, batch, ...), and (batch, ...) is (run, batch, ...).
+"""
 
 from __future__ import annotations
 
@@ -187,16 +191,16 @@ def encode(
         inputs = _linear(parameters, readin_scope(dataset.name), data)
         inputs_are_trained = True
     if config.ext_input_dim and not config.inject_ext_input_to_gen:
-        inputs = tf.concat([inputs, ext_input], 2)
+        inputs = tf.concat([inputs, ext_input], -1)
     ic_inputs = inputs[: config.num_steps_for_gen_ic]
     forward = _encoder(config, parameters, "ic_enc", "fwd", ic_inputs, inputs_are_trained)
     backward = _encoder(config, parameters, "ic_enc", "rev", ic_inputs, inputs_are_trained)
-    code = tf.concat([forward[-1], backward[0]], 1)
+    code = tf.concat([forward[-1], backward[0]], -1)
     if masks is not None:
         code = code * masks.ic_code
     post_mean = _linear(parameters, "LFADS/z/ic_enc_2_post_g0/mean", code)
     raw_logvar = _linear(parameters, "LFADS/z/ic_enc_2_post_g0/logvar", code)
-    prior_mean, prior_logvar = prior_g0(config, parameters, tf.shape(data)[1])
+    prior_mean, prior_logvar = prior_g0(config, parameters, tf.shape(data)[-2])
     return Encoding(
         prior_mean,
         prior_logvar,
@@ -214,7 +218,12 @@ def prior_g0(
         parameters["LFADS/z/prior_g0/logvar"], config.ic_prior_var_min, config.ic_prior_var_max
     )
     mean = parameters["LFADS/z/prior_g0/mean"]
-    return tf.tile(mean, [batch_size, 1]), tf.tile(logvar, [batch_size, 1])
+    return _of_each_trial(mean, batch_size), _of_each_trial(logvar, batch_size)
+
+
+def _of_each_trial(row: tf.Tensor, batch_size: int | tf.Tensor) -> tf.Tensor:
+    """Turn shape (..., 1, dim) into (..., batch, dim)."""
+    return tf.tile(row, [1] * (len(row.shape) - 2) + [batch_size, 1])
 
 
 def sample_g0(mean: tf.Tensor, logvar: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
@@ -238,7 +247,7 @@ def _encoder(
     initial = parameters[f"{scope}/{kind}_t0_{direction}"]
     return gru_layer(
         inputs,
-        tf.tile(initial, [tf.shape(inputs)[1], 1]),
+        _of_each_trial(initial, tf.shape(inputs)[-2]),
         weights,
         config.cell_clip_value,
         reverse=direction == "rev",
@@ -256,7 +265,7 @@ def _controller_code(
     if not config.do_causal_controller:
         backward = _encoder(config, parameters, "ci_enc", "rev", inputs, inputs_are_trained)
         codes.append(_lagged(backward, -config.controller_input_lag))
-    return tf.concat(codes, 2)
+    return tf.concat(codes, -1)
 
 
 def _lagged(states: tf.Tensor, lag: int) -> tf.Tensor:
@@ -310,22 +319,20 @@ def decode(
     w_fac = _normalised_columns(parameters["LFADS/gen/gen_2_fac/W"])
     weights = _gen_gru(parameters, "LFADS/gen/GenGRU", config.gen_input_dim)
     injected = ext_input if config.inject_ext_input_to_gen else ext_input[..., :0]
-    batch_size = tf.shape(g0)[0]
+    trials = tf.shape(g0)[:-1]
     u = post_mean = post_logvar = None
     if config.has_controller and inferred_inputs is None:
         assert ci is not None
         output_mask = (
-            tf.ones([config.num_steps, batch_size, config.gen_dim])
-            if masks is None
-            else masks.gen_output
+            _ones(config.num_steps, trials, config.gen_dim) if masks is None else masks.gen_output
         )
-        feedback_mask = tf.ones([config.num_steps, batch_size, config.feedback_dim])
+        feedback_mask = _ones(config.num_steps, trials, config.feedback_dim)
         if masks is not None:
             ci = ci * masks.con_input[..., : config.ci_code_dim]
             feedback_mask = masks.con_input[..., config.ci_code_dim :]
         ran = run_with_controller(
             ControllerInputs(ci, feedback_mask, co_noise, injected, output_mask),
-            tf.tile(parameters["LFADS/con/c0"], [batch_size, 1]),
+            _of_each_trial(parameters["LFADS/con/c0"], trials[-1]),
             gen_ics,
             _initial_feedback(config, parameters, dataset, tf.matmul(gen_ics, w_fac)),
             _controller_weights(config, parameters, dataset, weights, w_fac),
@@ -336,7 +343,7 @@ def decode(
     else:
         inputs = injected
         if inferred_inputs is not None:
-            inputs = tf.concat([inferred_inputs, injected], 2)
+            inputs = tf.concat([inferred_inputs, injected], -1)
             u = inferred_inputs
         states = gru_layer(
             inputs, gen_ics, weights, config.cell_clip_value, inputs_need_gradient=False
@@ -345,6 +352,10 @@ def decode(
         factors = _matmul(outputs, w_fac)
     heads = _heads(config, parameters, dataset, factors)
     return Generation(gen_ics, states, factors, heads, u, post_mean, post_logvar)
+
+
+def _ones(num_steps: int, trials: tf.Tensor, dim: int) -> tf.Tensor:
+    return tf.ones(tf.concat([[num_steps], trials, [dim]], 0))
 
 
 def output_dist_params(config: ModelConfig, heads: tuple[tf.Tensor, ...]) -> tf.Tensor:
@@ -371,7 +382,7 @@ def _initial_feedback(
     config: ModelConfig, parameters: Parameters, dataset: DatasetConfig, factors: tf.Tensor
 ) -> tf.Tensor:
     if not config.feedback_dim:
-        return factors[:, :0]
+        return factors[..., :0]
     if not config.rates_are_fed_back:
         return factors
     head = _heads(config, parameters, dataset, factors)[0]
@@ -388,7 +399,7 @@ def _controller_weights(
 ) -> ControllerWeights:
     heads = ("mean", "logvar")
     w_post, b_post = (
-        tf.concat([parameters[f"LFADS/con/con_to_post_co/{head}/{v}"] for head in heads], 1)
+        tf.concat([parameters[f"LFADS/con/con_to_post_co/{head}/{v}"] for head in heads], -1)
         for v in ("W", "b")
     )
     w_out = b_out = None
@@ -410,13 +421,13 @@ def _gen_gru(parameters: Parameters, scope: str, num_in: int) -> GruWeights:
     ):
         weight = parameters[f"{scope}/{from_state}/W"]
         if num_in:
-            weight = tf.concat([parameters[f"{scope}/{from_input}/W"], weight], 0)
+            weight = tf.concat([parameters[f"{scope}/{from_input}/W"], weight], -2)
         parts += [weight, parameters[f"{scope}/{from_state}/b"]]
     return GruWeights(*parts)
 
 
 def _normalised_columns(weight: tf.Tensor) -> tf.Tensor:
-    return tf.math.l2_normalize(weight, axis=0, epsilon=1e-12)
+    return tf.math.l2_normalize(weight, axis=-2, epsilon=1e-12)
 
 
 def _linear(parameters: Parameters, scope: str, inputs: tf.Tensor) -> tf.Tensor:
@@ -425,8 +436,10 @@ def _linear(parameters: Parameters, scope: str, inputs: tf.Tensor) -> tf.Tensor:
 
 def _matmul(inputs: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Multiply the last axis; one product over all bins and trials."""
-    if inputs.shape.rank == 2:
+    if len(inputs.shape) == len(weight.shape):
         return tf.matmul(inputs, weight)
+    if len(weight.shape) == 3:
+        return tf.einsum("trbi,rio->trbo", inputs, weight)
     shape = tf.concat([tf.shape(inputs)[:-1], [weight.shape[1]]], 0)
     product = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), weight)
     result = tf.reshape(product, shape)

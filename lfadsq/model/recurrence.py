@@ -129,7 +129,7 @@ def _looped(
     begin: int,
     num_chunks: int,
 ) -> tuple[State, Tensors]:
-    num_steps, batch_size = inputs[0].shape[:2]
+    num_steps, *batch = inputs[0].shape[:-1]
 
     def body(index: tf.Tensor, state: State, arrays: Any) -> tuple[tf.Tensor, State, Any]:
         start = begin + index * CHUNK_STEPS
@@ -142,7 +142,7 @@ def _looped(
         return index + 1, state, tuple(arrays)
 
     arrays = tuple(
-        tf.TensorArray(tf.float32, size=num_chunks, element_shape=(CHUNK_STEPS, batch_size, dim))
+        tf.TensorArray(tf.float32, size=num_chunks, element_shape=(CHUNK_STEPS, *batch, dim))
         for dim in output_dims
     )
     _, state, arrays = tf.while_loop(
@@ -154,6 +154,6 @@ def _looped(
     outputs = []
     for array, dim in zip(arrays, output_dims, strict=True):
         joined = array.concat()
-        joined.set_shape((num_chunks * CHUNK_STEPS, batch_size, dim))
+        joined.set_shape((num_chunks * CHUNK_STEPS, *batch, dim))
         outputs.append(joined)
     return state, tuple(outputs)
