@@ -72,13 +72,13 @@ def submit(
         _tell(submission, "", as_json=as_json, said=said)
         return
     job_id = jobs.submit(submission, system)
-    where = submission.script.parent
+    watch, end = jobs.watch_and_end(submission.script.parent)
     said = "\n".join(
         [
             f"the queue of {submission.script} is job {job_id} of {system.title}",
             f"  its log: in {submission.log_folder}",
-            f"  watch:   lfadsq queue status -C {_quoted(where)}",
-            f"  end:     lfadsq queue stop -C {_quoted(where)}",
+            f"  watch:   {watch}",
+            f"  end:     {end}",
         ]
     )
     _tell(submission, job_id, as_json=as_json, said=said)
@@ -145,12 +145,6 @@ def _read(option_name: str, text: str, called: str) -> Any:
         return option.kind.read(text)
     except ValueError as error:
         raise ConfigError(f"{called} is {text!r}", str(error)) from None
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))
 
 
 def _tell(submission: Submission, job_id: str, *, as_json: bool, said: str) -> None:

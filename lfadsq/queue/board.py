@@ -117,7 +117,9 @@ class Board:
             return Line(lines[0] + "; nothing to do", "bold")
         if event.reason:
             lines.append(f"  {event.reason}: training on the processors")
-        lines.append(f"  up to {event.max_tasks} at a time on {', '.join(event.device_names)}")
+        most = event.max_tasks
+        how_many = "as many at a time as fit" if most is None else f"up to {most} at a time"
+        lines.append(f"  {how_many} on {', '.join(event.device_names)}")
         return Line("\n".join(lines), "bold")
 
     def _on_tasks_added(self, event: TasksAdded) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -125,7 +126,9 @@ def run_queue(arguments: Mapping[str, Any], wanted: Mapping[str, Any]) -> QueueS
         from lfadsq.queue.report import ConsoleReporter
 
         final["reporter"] = ConsoleReporter(Console(stderr=True, soft_wrap=True, highlight=False))
-    summary = run_with(final, words)
+    # What is printed in place of running, such as a job script, is no JSON.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        summary = run_with(final, words)
     if as_json:
         from lfadsq.queue.summary import summary_dict
 

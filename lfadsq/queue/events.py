@@ -117,6 +117,8 @@ class QueueSummary:
         Tasks that go on without this queue.
     usage : Usage
         How busy the devices were.
+    job_id : str
+        Of the job array that was submitted in place of running anything; empty if none was.
     """
 
     queue_name: str
@@ -129,6 +131,7 @@ class QueueSummary:
     cancelled: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    job_id: str = ""
 
     @property
     def exit_status(self) -> int:
@@ -146,8 +149,8 @@ class QueueStarted:
     num_tasks, num_skipped : int
         All of them, and those that are done already.
     device_names : tuple of str
-    max_tasks : int
-        How many can run at once.
+    max_tasks : int or None
+        How many can run at once; None for as many as fit on the devices.
     reason : str
         Why no GPU is used; empty if some are.
     """
@@ -156,7 +159,7 @@ class QueueStarted:
     num_tasks: int
     num_skipped: int
     device_names: tuple[str, ...]
-    max_tasks: int
+    max_tasks: int | None
     reason: str
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lfadsq.errors import ConfigError
 from lfadsq.queue.machine import num_usable_cpus
+from lfadsq.queue.records import Cause
 
 __all__ = ["GRACE_S", "QueueOptions"]
 
@@ -25,9 +26,19 @@ GRACE_S = 20.0
 """How long tasks may take to end by themselves when they are asked to [s]."""
 
 
+def _queue_stopped() -> Cause:
+    return Cause.QUEUE_STOPPED
+
+
 @dataclass(frozen=True)
 class QueueOptions:
     """Options of a queue; see `lfadsq.queue.run_lfads_queue`.
+
+    Attributes
+    ----------
+    cause_of_stop : callable
+        Asked when a signal stops the queue: what the end of its tasks is put down to. For a queue
+        in a batch job, of which a signal may announce the end.
 
     Raises
     ------
@@ -57,6 +68,7 @@ class QueueOptions:
     starts_until_s: float | None = None
     deadline_s: float | None = None
     waits_for_others: bool = True
+    cause_of_stop: Callable[[], Cause] = _queue_stopped
     has_cluster_words: bool = False
 
     def __post_init__(self) -> None:

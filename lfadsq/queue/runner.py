@@ -59,6 +59,7 @@ __all__ = ["Runner"]
 _OUTSIDE_POLL_S = 0.5
 _SAMPLE_S = 2.0
 _SHOW_S = 10.0
+_END_OF_JOB = "the end of its job"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,6 @@ class Runner:
         self._ledger = Ledger(self._peaks, options.ignore_donefile)
         self._gauges = Gauges(site.source, self._peaks)
         self._ledger.note_largest(self._gauges.largest_mb)
-        self._max_tasks = site.max_tasks
         shared: Collection[str] = self._gauges.names
         if not options.waits_for_others:
             # Each job of an array has processors of its own, whatever they are called.
@@ -166,7 +166,7 @@ class Runner:
                     len(self._ledger),
                     num_done,
                     tuple(self._gauges.names.values()) or (self._site.text,),
-                    self._max_tasks,
+                    self._site.max_tasks,
                     self._source.reason,
                 )
             )
@@ -264,7 +264,7 @@ class Runner:
     def _keep_deadline(self) -> None:
         deadline_s = self._options.deadline_s
         if deadline_s is not None and time.time() >= deadline_s and not self._is_stopping:
-            self._stop("the end of its job", leaves=False, cause=Cause.WALLTIME)
+            self._stop(_END_OF_JOB, leaves=False, cause=Cause.WALLTIME)
 
     def _patience_s(self) -> float | None:
         now_s = time.monotonic()
@@ -304,12 +304,12 @@ class Runner:
         self._gauges.keep(None, None)
         ledger = self._ledger
         running = ledger.running
-        if not len(ledger.line) or ledger.halted_by or len(running) >= self._max_tasks:
+        if not len(ledger.line) or ledger.halted_by or len(running) >= self._max_tasks():
             return
         devices = self._gauges.measure(running, ledger.shape_of)
         by_id = {device.device_id: device for device in devices}
         ledger.note_largest(self._gauges.largest_mb)
-        packing = pack(ledger.line, devices, running, self._max_tasks, now_s=now_s)
+        packing = pack(ledger.line, devices, running, self._max_tasks(), now_s=now_s)
         self._gauges.keep(packing.kept_device, packing.kept_for)
         # The largest GPU may just have fallen off the bus, and come back.
         for name in packing.fits_nowhere if self._gauges.all_answer else ():
@@ -336,10 +336,15 @@ class Runner:
         if len(ledger.line) and (not self._gauges.all_answer or packing.is_waiting_for_others):
             self._next_outside_s = time.monotonic() + _OUTSIDE_POLL_S
 
+    def _max_tasks(self) -> int:
+        most = self._site.max_tasks
+        return len(self._ledger) if most is None else most
+
     def _ask_for_machines(self) -> None:
         may_start = self._may_start() and not (self._is_stopping or self._ledger.halted_by)
         num_running = self._ledger.num_running()
-        self._site.want(num_running + (len(self._ledger.line) if may_start else 0))
+        num_wanted = num_running + (len(self._ledger.line) if may_start else 0)
+        self._site.want(min(num_wanted, self._max_tasks()))
         problem = self._site.problem()
         if problem is not None and not num_running and not self._is_stopping:
             raise problem
@@ -427,7 +432,9 @@ class Runner:
             self._interrupts.ask()
         else:
             self._was_signalled = True
-            self._stop(number.name, leaves=bool(self._options.detach))
+            cause = self._options.cause_of_stop()
+            why = _END_OF_JOB if cause is Cause.WALLTIME else number.name
+            self._stop(why, leaves=bool(self._options.detach), cause=cause)
 
     def _on_answer(self, answer: Answer) -> None:
         self._is_asking = False
@@ -490,7 +497,7 @@ class Runner:
                 started_at=self._started_at,
                 updated_at=iso_time(time.time()),
                 state=state,
-                max_tasks=self._max_tasks,
+                max_tasks=self._max_tasks(),
                 why_no_gpu=self._source.reason,
                 tensorboard=self._tensorboard.address if self._tensorboard else "",
                 devices=self._gauges.statuses(self._ledger.running),

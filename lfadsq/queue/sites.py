@@ -74,8 +74,6 @@ class Site(Protocol):
 
     Attributes
     ----------
-    max_tasks : int
-        How many tasks can run at once in all.
     has_gpus : bool
         Whether tasks run on GPUs.
     outlives_queue : bool
@@ -88,7 +86,10 @@ class Site(Protocol):
     def source(self) -> DeviceSource:
         """What is measured."""
 
-    max_tasks: int
+    @property
+    def max_tasks(self) -> int | None:
+        """How many tasks can run at once in all; None for as many as fit on the machines."""
+
     has_gpus: bool
     outlives_queue: bool
     text: str

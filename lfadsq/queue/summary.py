@@ -70,6 +70,7 @@ def summary_dict(summary: QueueSummary, costs: Mapping[str, float] = _NO_COSTS) 
     return {
         "queue_name": summary.queue_name,
         "exit_status": summary.exit_status,
+        "job_id": summary.job_id or None,
         "wall_s": summary.wall_s,
         "finished": list(summary.finished),
         "skipped": list(summary.skipped),

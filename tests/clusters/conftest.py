@@ -14,7 +14,8 @@ from .batch_systems import BatchSystem, GridEngine, Slurm, is_required, wait_unt
 from .collection import StepCollection
 
 System = TypeVar("System", Slurm, GridEngine)
-_ENDS_WITHIN_S = 30.0
+# Grid Engine waits for a minute before it kills what does not end.
+_ENDS_WITHIN_S = 120.0
 
 
 @pytest.fixture(scope="session")

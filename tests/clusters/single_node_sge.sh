@@ -7,8 +7,8 @@
 #   single_node_sge.sh down     end its jobs and its daemons
 #
 # Queues all.q, and short.q of which jobs end after two minutes; 8 slots. -l gpu=N gives a job N of
-# four GPUs that are none, in CUDA_VISIBLE_DEVICES. It uses the cell of Debian's packages: not for a
-# machine whose Grid Engine is in use. Needs root. Other files are in LFADSQ_TEST_SGE_DIR.
+# four GPUs that are none, in CUDA_VISIBLE_DEVICES. It uses the cell of Debian's packages, and
+# refuses where that is somebody else's. Needs root. Other files are in LFADSQ_TEST_SGE_DIR.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
 
@@ -45,6 +45,16 @@ pid_of() {
     return 1
 }
 has_ended() { ! pid_of "$1"; }
+# Whoever uses the Grid Engine of this machine must not lose jobs or settings by tests.
+refuse_foreign() {
+    local name pid master
+    for name in sge_qmaster sge_execd; do
+        pid=$(pid_of $name) || continue
+        grep -qz '^LFADSQ_TEST_SGE_DIR=' "/proc/$pid/environ" || die "$name ($pid) is not of the tests"
+    done
+    master=$(grep -v '^#' 2>/dev/null <"$common/act_qmaster" | head -n 1) || return 0
+    case ${master%%.*} in "" | localhost | "$node") ;; *) die "this machine is one of $master" ;; esac
+}
 master_answers() { timeout 5 qconf -sh; }
 # Five columns: a sixth would be what is wrong with the queue.
 queue_is_ready() { timeout 5 qstat -f -q all.q | grep -qE "^all\.q@$node( +[^ ]+){4} *$"; }
@@ -128,12 +138,16 @@ configure() {
             -e "s|^starter_method .*|starter_method $dir/starter.sh|" >"$files/$name"
         qconf "-${verb}q" "$files/$name"
     done
+    # What was left by one that was killed: jobs, and queues that are disabled or in error.
+    qdel -f -u '*' || true
+    qmod -e all.q short.q || true
+    qmod -cq all.q short.q || true
 }
 
 # With an environment of their own, which jobs inherit, and without the lock.
 start() {
     (cd / && exec env -i PATH="$PATH" LANG=C.UTF-8 SGE_ROOT="$SGE_ROOT" SGE_CELL="$SGE_CELL" \
-        setsid timeout 30 "$1") </dev/null >>"$dir/log/start.log" 2>&1 9>&- ||
+        LFADSQ_TEST_SGE_DIR="$dir" setsid timeout 30 "$1") </dev/null >>"$dir/log/start.log" 2>&1 9>&- ||
         die "$1 does not start" "$dir/log/start.log" "$spool/qmaster/messages"
 }
 
@@ -141,11 +155,13 @@ up() {
     local job_id
     mkdir -p "$dir/log"
     chmod 755 "$dir"
-    install_missing
     if is_up >/dev/null 2>&1; then
         say 'is up already'
         return
     fi
+    refuse_foreign
+    getent hosts "$node" >/dev/null || die "the name of this machine, $node, has no address"
+    install_missing
     stop
     write_starter
     echo "$node" >"$common/act_qmaster"
@@ -182,7 +198,7 @@ case ${1:-} in
         mkdir -p "$dir"
         exec 9>"$dir/lock"
         flock -w 120 9 || die "somebody else has held $dir/lock for two minutes"
-        if [ "$1" = up ]; then up; else stop && say 'is down'; fi
+        if [ "$1" = up ]; then up; else refuse_foreign && stop && say 'is down'; fi
         ;;
     status)
         need_root

@@ -16,9 +16,9 @@ def system(sge):
 
 
 def finished(collection, queue, sge):
-    assert queue.wait(120) == 0, queue.said
+    assert queue.wait(240) == 0, queue.said
     assert collection.problems() == []
-    wait_until(lambda: not sge.jobs(), "no job of ours is left", 30)
+    wait_until(lambda: not sge.jobs(), "no job of ours is left", 90)
 
 
 def test_runs_share_gpus_and_each_runs_once(collect, sge):
@@ -34,7 +34,7 @@ def test_runs_share_gpus_and_each_runs_once(collect, sge):
 def test_run_goes_on_elsewhere_when_its_job_is_deleted(collect, sge):
     collection = collect(1, num_steps=60)
     queue = collection.start("--max-jobs", "1")
-    (run,) = collection.wait_for_starts(1, queue)
+    (run,) = collection.wait_for_starts(1, queue, 180)
     sge.cancel(run.job_ids[0])
     finished(collection, queue, sge)
     assert len(set(run.job_ids)) == 2
@@ -44,6 +44,6 @@ def test_run_goes_on_elsewhere_when_its_job_is_deleted(collect, sge):
 def test_queue_that_does_not_exist_is_told_in_the_words_of_grid_engine(collect, sge):
     collection = collect(2)
     queue = collection.start("--queue", "nosuch.q")
-    assert queue.wait(60) not in (0, 130)
+    assert queue.wait(180) not in (0, 130)
     assert "nosuch.q" in queue.said
     assert sge.jobs() == []

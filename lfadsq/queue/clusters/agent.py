@@ -23,6 +23,7 @@ from distributed import WorkerPlugin
 from lfadsq.queue.clusters.guard import Guard
 from lfadsq.queue.clusters.messages import Machine, Terms, result_to_dict, topic_of
 from lfadsq.queue.clusters.meter import Meter
+from lfadsq.queue.clusters.own_job import own_job
 from lfadsq.queue.execution import Order, Result, run_attempt
 from lfadsq.queue.foreman import Foreman
 from lfadsq.queue.locks import read_journal
@@ -31,7 +32,7 @@ from lfadsq.queue.places import Reservation
 from lfadsq.queue.processes import ProcessGroup
 from lfadsq.queue.records import Attempt, Cause
 
-__all__ = ["Agent", "Job", "agents", "set_job"]
+__all__ = ["Agent", "agents"]
 
 _logger = logging.getLogger(__name__)
 
@@ -46,27 +47,6 @@ _LINGER_S = 10.0
 """How long what a task leaves behind may take to vanish once it was killed [s]."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """The batch job that this process is the program of.
-
-    Attributes
-    ----------
-    worker_name : str
-        As the queue knows it; empty for Dask's own name.
-    job_id : str
-    ends_at_s : float or None
-        [s since 1970]
-    num_cpus : int or None
-        How many processors the job asked for; not every batch system keeps it to them.
-    """
-
-    worker_name: str = ""
-    job_id: str = ""
-    ends_at_s: float | None = None
-    num_cpus: int | None = None
-
-
 @dataclass
 class _Work:
     """An order that is being worked on."""
@@ -76,14 +56,7 @@ class _Work:
     reservation: Reservation | None = None
 
 
-_job = Job()
 _agents: list[Agent] = []
-
-
-def set_job(job: Job) -> None:
-    """Note the batch job that this process is the program of."""
-    global _job
-    _job = job
 
 
 def agents() -> tuple[Agent, ...]:
@@ -110,7 +83,8 @@ class Agent(WorkerPlugin):
         self._worker = worker
         # Both cannot be asked for any more once the worker is closed.
         self._address = str(worker.address)
-        self._job = _job if _job.worker_name else replace(_job, worker_name=str(worker.name))
+        job = own_job()
+        self._job = job if job.worker_name else replace(job, worker_name=str(worker.name))
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._leaving: Cause | None = None

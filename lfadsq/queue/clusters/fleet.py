@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from lfadsq.queue.clusters.fleet_words import (
     asked_text,
     does_not_answer,
     give_up_error,
+    lasting_text,
     news_note,
     one_line,
     pending_text,
@@ -123,6 +125,7 @@ class Fleet:
         self._refusal_told = ""
         self._has_given_up = False
         self._pending_told: dict[str, int] = {}
+        self._num_cancelled: Counter[str] = Counter()
         self._log_folder: Path | None = None
         self._file: JobsFile | None = None
         self._has_complained = False
@@ -365,6 +368,10 @@ class Fleet:
         again_s = self._ask_s[0]
         if self._try_to_cancel(jobs):
             again_s = self._patience.cancel_again_s
+            for job in jobs:
+                self._num_cancelled[job.job_id] += 1
+                if self._num_cancelled[job.job_id] == 2:
+                    self._say(lasting_text(job, self._system.title), is_warning=True)
         return time.monotonic() + again_s
 
     def _try_to_cancel(self, jobs: Collection[Job]) -> bool:

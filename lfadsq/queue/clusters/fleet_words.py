@@ -18,6 +18,7 @@ __all__ = [
     "does_not_answer",
     "give_up_error",
     "job_log",
+    "lasting_text",
     "news_note",
     "one_line",
     "pending_text",
@@ -116,6 +117,22 @@ def pending_text(jobs: Sequence[Job], waited_s: float) -> str:
     ids = ", ".join(job.job_id for job in jobs)
     subject = f"job {ids} is" if len(jobs) == 1 else f"jobs {ids} are"
     return f"{subject} still pending{f': {why}' if why else ''} (since {_walltime_text(waited_s)})"
+
+
+def lasting_text(job: Job, title: str) -> str:
+    """Say that a job was cancelled, and is still there.
+
+    >>> job = Job("w", "63", 0.0, words="dr (deletion)")
+    >>> print(lasting_text(job, "Grid Engine").partition("; ")[0])
+    job 63 was cancelled and does not end: Grid Engine says dr (deletion)
+    """
+    words = one_line(job.words) or "nothing"
+    node = f"its node {job.nodes}" if job.nodes else "its node"
+    return (
+        f"job {job.job_id} was cancelled and does not end: {title} says {words}; {node} may be"
+        f" down, and then an administrator of {title} can remove it. Until it is gone it counts as"
+        " one of the jobs that may be asked for (--max-jobs)"
+    )
 
 
 def give_up_error(table: Table, title: str, log_folder: Path | None) -> ClusterError:

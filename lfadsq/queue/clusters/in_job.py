@@ -160,6 +160,7 @@ def _run_queue(
         "reporter": witness,
         "deadline_s": end.deadline_s,
         "starts_until_s": starts_until_s,
+        "cause_of_stop": end.cause,
         "waits_for_others": not in_array,
     }
     summary: QueueSummary | None = None

@@ -15,7 +15,7 @@ the same command submits as many again as are needed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class JobArray:
 
     Attributes
     ----------
+    folder : Path
+        Of the collection.
     num_left : int
         Tasks that are not done.
     num_jobs : int
@@ -66,6 +68,7 @@ class JobArray:
         Of the array, once it is submitted.
     """
 
+    folder: Path
     num_left: int
     num_jobs: int
     text: str
@@ -116,7 +119,7 @@ def run_job_array(
     paths.make()
     make_job_folder(array.log_folder)
     write_private(array.successor, array.successor_text)
-    return JobArray(**{**vars(array), "job_id": system.submit(array.text)})
+    return replace(array, job_id=system.submit(array.text))
 
 
 def prepare_job_array(
@@ -170,7 +173,15 @@ def prepare_job_array(
         program = Program(_NAME, argv, log_folder, num_in_array)
         return system.program_script(options, program)
 
-    return JobArray(num_left, num_jobs, text(max(1, num_jobs)), successor, text(0), log_folder)
+    return JobArray(
+        folder=script.parent,
+        num_left=num_left,
+        num_jobs=num_jobs,
+        text=text(max(1, num_jobs)),
+        successor=successor,
+        successor_text=text(0),
+        log_folder=log_folder,
+    )
 
 
 def _script_of(arguments: Mapping[str, Any]) -> Path:
@@ -205,11 +216,7 @@ def _refuse_too_little_time(options: ClusterOptions) -> None:
 
 def _num_tasks_per_job(options: ClusterOptions, settings: Mapping[str, Any]) -> int:
     """Count the tasks that a job runs at once, where memory allows it."""
-    if options.gpus_per_job:
-        shares = settings.get("max_tasks_per_gpu") or not settings.get("one_task_per_gpu", True)
-        on_gpu = settings.get("max_tasks_per_gpu") or options.cores_per_job
-        most = options.gpus_per_job * (on_gpu if shares else 1)
-    else:
-        # The queue itself needs next to nothing.
-        most = options.cores_per_job
-    return max(1, min(most, settings.get("max_tasks_simultaneously") or most))
+    shares = not settings.get("one_task_per_gpu", True)
+    # The queue itself needs next to no processor.
+    most = options.num_places(settings.get("max_tasks_per_gpu") or (None if shares else 1))
+    return min(most, settings.get("max_tasks_simultaneously") or most)

@@ -9,9 +9,13 @@ import time
 from collections.abc import Mapping
 from types import FrameType
 
-__all__ = ["JobEnd", "end_of_job_s", "queue_margin_s"]
+from lfadsq.queue.records import Cause
 
-_END_VARIABLE = "SLURM_JOB_END_TIME"
+__all__ = ["END_VARIABLE", "JobEnd", "end_of_job_s", "queue_margin_s"]
+
+END_VARIABLE = "SLURM_JOB_END_TIME"
+"""In which SLURM tells a job its end [s since 1970]; only newer versions do."""
+
 # SIGUSR2 is Grid Engine's and LSF's, SIGXCPU that of limits on processor time.
 _WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 # SLURM sends its warning up to a minute too early.
@@ -34,7 +38,7 @@ def end_of_job_s(walltime_s: float, environment: Mapping[str, str] = os.environ)
     began_s = min(time.time(), float(psutil.Process().create_time()))
     ends = [began_s + walltime_s]
     with contextlib.suppress(KeyError, ValueError):
-        ends.append(float(environment[_END_VARIABLE]))
+        ends.append(float(environment[END_VARIABLE]))
     return min(ends)
 
 
@@ -72,6 +76,7 @@ class JobEnd:
         self.ends_at_s = ends_at_s
         self.margin_s = margin_s
         self.was_announced = False
+        self._was_warned = False
         self._old: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> JobEnd:
@@ -93,6 +98,13 @@ class JobEnd:
         """How long the job goes on [s]."""
         return self.ends_at_s - time.time()
 
+    def cause(self) -> Cause:
+        """Tell what a signal that ends the queue now means for its tasks."""
+        if self.was_announced:
+            return Cause.WALLTIME
+        return Cause.PREEMPTED if self._was_warned else Cause.QUEUE_STOPPED
+
     def _on_warning(self, _number: int, _frame: FrameType | None) -> None:
+        self._was_warned = True
         self.was_announced |= self.seconds_left <= 2 * self.margin_s + _EARLY_S
         os.kill(os.getpid(), signal.SIGTERM)

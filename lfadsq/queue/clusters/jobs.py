@@ -109,8 +109,10 @@ def report_of_array(job_id: str, reports: Sequence[JobReport]) -> JobReport:
     Returns
     -------
     JobReport
-        In the words of those jobs that decide, each said once.
+        In the words of those jobs that decide, each said once; that of a job alone is its own.
     """
+    if len(reports) == 1:
+        return reports[0]
     for state in (JobState.RUNNING, JobState.PENDING, JobState.ENDED):
         deciding = [report for report in reports if report.state is state]
         if deciding:

@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from lfadsq.queue.clusters.option_table import OPTIONS, ClusterOption
+from lfadsq.queue.clusters.system_names import SYSTEM_NAMES
 
 __all__ = ["options_markdown", "options_toml"]
 
@@ -75,7 +76,7 @@ def options_toml(
     parts.append(
         _comment(
             "Below a line with the name of a batch system stands what holds for that one alone:"
-            " slurm, pbs, sge, lsf, htcondor, oar, moab."
+            f" {', '.join(SYSTEM_NAMES)}."
         )
         + f'# [{"pbs" if system != "pbs" else "slurm"}]\n# walltime = "2h"\n'
     )

@@ -63,3 +63,22 @@ class ClusterOptions:
     requeue: bool = False
     end_margin_s: int = 120
     min_time_left_s: int = 600
+
+    def num_places(self, max_tasks_on_gpu: int | None) -> int:
+        """Count the tasks that a job can run at once, where memory allows it.
+
+        Parameters
+        ----------
+        max_tasks_on_gpu : int or None
+            How many tasks may share a GPU; None for one for each core of the job.
+
+        Examples
+        --------
+        >>> ClusterOptions("slurm", gpus_per_job=2, cores_per_job=8).num_places(1)
+        2
+        >>> ClusterOptions("slurm", gpus_per_job=0, cores_per_job=8).num_places(1)
+        8
+        """
+        if not self.gpus_per_job:
+            return self.cores_per_job
+        return self.gpus_per_job * (max_tasks_on_gpu or self.cores_per_job)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lfadsq.queue.clusters.doctor_letters import answer, next_question
+from lfadsq.queue.clusters.job_end import END_VARIABLE
 from lfadsq.queue.environments import child_environment
 
 __all__ = ["LAST", "about_here", "gpus_here", "interfaces_here", "main", "tensorflow_here"]
@@ -32,7 +33,6 @@ LAST = "last"
 """What a file that is replaced again and again holds at the end."""
 
 _MODULE_NAMES = ("lfadsq", "dask", "distributed", "tensorflow")
-_END_VARIABLE = "SLURM_JOB_END_TIME"
 _MIB = 1024 * 1024
 _PATIENCE_S = 300.0
 _SAYS_LINES = 8
@@ -217,7 +217,7 @@ def _granted_s(environment: Mapping[str, str]) -> float | None:
     import psutil
 
     try:
-        ends_s = float(environment[_END_VARIABLE])
+        ends_s = float(environment[END_VARIABLE])
     except (KeyError, ValueError):
         return None
     return ends_s - float(psutil.Process().create_time())

@@ -64,7 +64,10 @@ class ClusterSite:
         self.source = Machines(self._num_expected)
         self.has_gpus = cluster.gpus_per_job > 0
         self.text = _text_of(cluster)
-        self.max_tasks = options.max_tasks_simultaneously or max_tasks_of(options, cluster)
+        self._max_tasks_on_gpu = 1 if options.one_task_per_gpu else options.max_tasks_per_gpu
+        self.max_tasks: int | None = options.max_tasks_simultaneously
+        if self.max_tasks is None and not is_address(cluster.system):
+            self.max_tasks = cluster.max_jobs * cluster.num_places(self._max_tasks_on_gpu)
 
     def open(self, queue_id: str, listener: Listener) -> Transport:
         """Start the scheduler, or go to the one that is there, and begin to ask for jobs."""
@@ -73,9 +76,7 @@ class ClusterSite:
         certificate = certificate_in(self._paths.folder) if is_ours else None
         terms = Terms(
             queue_id=queue_id,
-            max_tasks_on_gpu=1
-            if self._options.one_task_per_gpu
-            else self._options.max_tasks_per_gpu,
+            max_tasks_on_gpu=self._max_tasks_on_gpu,
             needs_gpu=self.has_gpus and is_ours,
             num_gpus=cluster.gpus_per_job if is_ours else None,
             min_time_left_s=max(cluster.min_time_left_s, cluster.end_margin_s) if is_ours else 0.0,
@@ -111,7 +112,7 @@ class ClusterSite:
                     listener.note,
                     self._on_gave_up,
                     queue_id,
-                    places_per_job=max(1, self.max_tasks // cluster.max_jobs),
+                    places_per_job=cluster.num_places(self._max_tasks_on_gpu),
                 )
             stack.pop_all()
         return _Closing(transport, self._fleet)
@@ -208,16 +209,6 @@ class _Closing:
         self._transport.close()
         if self._fleet is not None:
             self._fleet.close(_CLOSE_S)
-
-
-def max_tasks_of(options: QueueOptions, cluster: ClusterOptions) -> int:
-    """Count the tasks that all jobs could run at once."""
-    if is_address(cluster.system):
-        return 100_000
-    per_gpu = options.max_tasks_per_gpu or cluster.cores_per_job
-    per_device = 1 if options.one_task_per_gpu else per_gpu
-    per_job = cluster.gpus_per_job * per_device if cluster.gpus_per_job else cluster.cores_per_job
-    return cluster.max_jobs * per_job
 
 
 def launch_of(

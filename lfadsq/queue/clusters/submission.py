@@ -8,6 +8,7 @@ when there is no next one: `lfadsq.queue.clusters.in_job` and `lfadsq.queue.clus
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "prepare",
     "queue_job_options",
     "submit",
+    "watch_and_end",
     "write_job_script",
     "write_private",
 ]
@@ -179,6 +181,18 @@ def write_job_script(submission: Submission) -> None:
     paths.make()
     make_job_folder(submission.log_folder)
     write_private(submission.job_script, submission.text)
+
+
+def watch_and_end(folder: Path) -> tuple[str, str]:
+    """Give the commands that watch and end whatever queues run in a folder.
+
+    Examples
+    --------
+    >>> watch_and_end(Path("/data/my runs"))[0]
+    "lfadsq queue status -C '/data/my runs'"
+    """
+    where = shlex.quote(str(folder))
+    return f"lfadsq queue status -C {where}", f"lfadsq queue stop -C {where}"
 
 
 def job_folder(paths: ControlPaths) -> Path:

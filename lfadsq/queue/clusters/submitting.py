@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from lfadsq.errors import ClusterError, ConfigError
 from lfadsq.queue.clusters.certificates import key_folder
 from lfadsq.queue.clusters.job_array import prepare_job_array, run_job_array
 from lfadsq.queue.clusters.options import ClusterOptions
-from lfadsq.queue.clusters.site import launch_of, max_tasks_of
+from lfadsq.queue.clusters.site import launch_of
+from lfadsq.queue.clusters.submission import watch_and_end
 from lfadsq.queue.clusters.system_names import SYSTEM_NAMES, is_address
 from lfadsq.queue.clusters.systems import system_of
 from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths
@@ -114,8 +117,9 @@ def show(
         certificate = key_folder(paths.folder) / "CERTIFICATE.pem"
         launch = launch_of(_NAME, _ADDRESS, certificate, cluster, paths)
         text = system.worker_script(cluster, launch)
-        per_job = max(1, max_tasks_of(options, cluster) // cluster.max_jobs)
-        num_jobs = min(cluster.max_jobs, math.ceil(num_left / per_job))
+        num_at_once = min(num_left, options.max_tasks_simultaneously or num_left)
+        per_job = cluster.num_places(1 if options.one_task_per_gpu else options.max_tasks_per_gpu)
+        num_jobs = min(cluster.max_jobs, math.ceil(num_at_once / per_job))
         how = "at once, and others in their place while tasks wait"
     click.echo(text, nl=not text.endswith("\n"))
     left = f"{num_left} of {count_text(len(tasks), 'task')} not done"
@@ -150,15 +154,21 @@ def submit_array(
     system = system_of(cluster.system)
     array = run_job_array(arguments, {}, cluster, system)
     if array.num_jobs:
-        click.echo(
-            f"{system.title} has {array.num_jobs} jobs for {array.num_left} tasks:"
-            f" {array.job_id}\n  their logs: {array.log_folder}\n"
-            "  `lfadsq queue status` shows what they do",
-            err=True,
-        )
+        num_jobs, num_left = count_text(array.num_jobs, "job"), count_text(array.num_left, "task")
+        watch, end = watch_and_end(array.folder)
+        cancel = shlex.join(system.cancel_words(array.job_id))
+        said = [
+            f"{system.title} has {num_jobs} for {num_left}: {array.job_id}",
+            f"  their logs: in {array.log_folder}",
+            f"  watch:      {watch}",
+            f"  end:        {end}",
+            f"              and for jobs that have not started: {cancel}",
+        ]
     else:
-        click.echo("every task is done: nothing was submitted", err=True)
-    return _nothing_run(options, tasks)
+        said = ["every task is done: nothing was submitted"]
+    text = "\n".join(said).encode("utf-8", "backslashreplace").decode("utf-8")
+    click.echo(text, err=True)
+    return replace(_nothing_run(options, tasks), job_id=array.job_id)
 
 
 def _nothing_run(options: QueueOptions, tasks: Sequence[Task]) -> QueueSummary:

@@ -10,38 +10,29 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import signal
 import socket
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from lfadsq.queue.clusters.agent import Job, agents, set_job
+from lfadsq.queue.clusters.agent import agents
+from lfadsq.queue.clusters.job_end import end_of_job_s
+from lfadsq.queue.clusters.knocking import refused_for
+from lfadsq.queue.clusters.own_job import Job, job_id_in, set_own_job
 from lfadsq.queue.clusters.scheduler import SETTINGS, security_of
 from lfadsq.queue.records import Cause
 from lfadsq.queue.transport import quiet_dask
 
-__all__ = ["job_id_in", "main"]
+__all__ = ["main"]
 
 _logger = logging.getLogger("lfadsq.worker")
 
-_JOB_VARIABLES = (
-    "MOAB_JOBID",  # also where it gives its jobs to SLURM or PBS
-    "SLURM_JOB_ID",
-    "PBS_JOBID",
-    "LSB_JOBID",
-    "OAR_JOB_ID",
-    "JOB_ID",
-)
-_CONDOR_VARIABLE = "_CONDOR_JOB_AD"
-_END_VARIABLE = "SLURM_JOB_END_TIME"
 _NOT_REACHED = 3
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
@@ -52,6 +43,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signa
 @click.option("--nthreads", type=int, help="How many processors the job has asked for.")
 @click.option("--memory-limit", help="Of no meaning: the batch system limits the job.")
 @click.option("--death-timeout", type=float, default=90.0)
+# A queue listens before it asks for jobs: who is refused then has none any more.
+@click.option("--refused-s", type=float, default=10.0, help="The same if nobody listens there.")
 @click.option("--local-directory", help="Of no meaning: Dask stores nothing here.")
 @click.option("--interface")
 @click.option("--protocol")
@@ -62,13 +55,16 @@ def main(**options: Any) -> None:
     """Work for the queue at SCHEDULER until it, or this job, ends."""
     with _logged():
         _logger.info("%s on %s, %s", options["name"], socket.getfqdn(), sys.executable)
-        ends_at_s = _end_of_job_s(options["walltime_s"])
-        set_job(Job(options["name"], job_id_in(os.environ), ends_at_s, options["nthreads"]))
+        walltime_s = options["walltime_s"]
+        ends_at_s = None if walltime_s is None else end_of_job_s(walltime_s)
+        set_own_job(Job(options["name"], job_id_in(os.environ), ends_at_s, options["nthreads"]))
         with quiet_dask():
             status = asyncio.run(_work(options, ends_at_s))
         for agent in agents():
             agent.wait()
         _logger.info("ended")
+    # What Dask would clear up as the program ends has gone with its folder, and it would complain.
+    logging.disable()
     raise SystemExit(status)
 
 
@@ -86,39 +82,10 @@ def _logged() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def job_id_in(environment: Mapping[str, str]) -> str:
-    """Find the id of the batch job that we are, as its batch system calls it; empty if unknown.
-
-    Parameters
-    ----------
-    environment : mapping of str to str
-        Of this process.
-    """
-    for name in _JOB_VARIABLES:
-        if environment.get(name):
-            return str(environment[name])
-    with contextlib.suppress(KeyError, OSError, ValueError):
-        text = Path(environment[_CONDOR_VARIABLE]).read_text(encoding="utf-8")
-        numbers = [re.search(rf"(?im)^{key} *= *(\d+)", text) for key in ("ClusterId", "ProcId")]
-        return ".".join(number[1] for number in numbers if number)
-    return ""
-
-
-def _end_of_job_s(walltime_s: float | None) -> float | None:
-    import psutil
-
-    # The script of the job became us by exec: we are as old as the job, whatever it did before.
-    began_s = float(psutil.Process().create_time())
-    ends = [] if walltime_s is None else [began_s + walltime_s]
-    with contextlib.suppress(KeyError, ValueError):
-        ends.append(float(os.environ[_END_VARIABLE]))
-    return min(ends, default=None)
-
-
 async def _work(options: dict[str, Any], ends_at_s: float | None) -> int:
     import dask
     from distributed import Worker
-    from distributed.comm.addressing import get_address_host
+    from distributed.comm.addressing import get_address_host_port
     from distributed.utils import get_ip
 
     class PortlessWorker(Worker):
@@ -126,9 +93,10 @@ async def _work(options: dict[str, Any], ends_at_s: float | None) -> int:
             """Open no port: Dask's web server cannot be switched off otherwise."""
 
     # Not annotated in distributed.
-    host_of: Any = get_address_host
+    host_and_port_of: Any = get_address_host_port
     ask_for_ip: Any = get_ip
     scheduler, interface = options["scheduler"], options["interface"]
+    host, port = host_and_port_of(scheduler)
     with (
         tempfile.TemporaryDirectory(prefix="lfadsq-") as folder,
         dask.config.set(SETTINGS),
@@ -143,7 +111,7 @@ async def _work(options: dict[str, Any], ends_at_s: float | None) -> int:
             death_timeout=options["death_timeout"],
             interface=interface,
             # Dask would listen on every interface, where only one is known to the queue.
-            host=None if interface else ask_for_ip(host_of(scheduler)),
+            host=None if interface else ask_for_ip(host),
             protocol=options["protocol"],
             security=security_of(options["tls_ca_file"]) if options["tls_ca_file"] else None,
             dashboard=False,
@@ -154,20 +122,27 @@ async def _work(options: dict[str, Any], ends_at_s: float | None) -> int:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, leaving.on_signal, number)
+        knocking = asyncio.create_task(refused_for(host, port, options["refused_s"]))
+        knocking.add_done_callback(lambda done: done.cancelled() or work.cancel())
         try:
             async with worker:
+                knocking.cancel()
                 _logger.info("connected to the queue at %s", scheduler)
                 await worker.finished()
         except asyncio.CancelledError:
-            return 0
+            if knocking.cancelled() or not knocking.done():
+                return 0
+            problem = "nobody listens there: the queue has ended, or a firewall is between"
         except Exception as error:
             why = error.__cause__ or error
-            _logger.error(
-                "cannot work for the queue at %s from %s: %s: %s",
-                *(scheduler, socket.gethostname(), type(why).__name__, why),
-            )
-            return _NOT_REACHED
-    return 0
+            problem = f"{type(why).__name__}: {why}"
+        else:
+            return 0
+        finally:
+            knocking.cancel()
+        here = socket.gethostname()
+        _logger.error("cannot work for the queue at %s from %s: %s", scheduler, here, problem)
+        return _NOT_REACHED
 
 
 class _Leaving:

@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from lfadsq.cli.main import lfadsq
-from lfadsq.errors import ClusterError, ConfigError, LfadsqError, RunNotFoundError
+from lfadsq.errors import ClusterError, ConfigError, LfadsqError, QueueError, RunNotFoundError
+from lfadsq.queue.clusters.seats import Seat, seat_name
+from lfadsq.queue.control import ControlFolder
 
 SBATCH = """#!/bin/sh
 cat > "{folder}/submitted.sh"
@@ -139,6 +141,30 @@ def test_write_only_submits_nothing(collection: Any, slurm: Path) -> None:
     assert "`sbatch submit_lfadsqueue.sh` submits it" in text
     assert (collection.folder / "submit_lfadsqueue.sh").exists()
     assert not (slurm / "submitted.sh").exists()
+
+
+def test_refused_submission_leaves_the_script_of_the_living_queue_as_it_is(
+    collection: Any, slurm: Path
+) -> None:
+    """Its next job is submitted from that script."""
+    script = collection.write_script()
+    said(collection.folder, "--cluster", "slurm", "--account", "lab")
+    written = collection.folder / "submit_lfadsqueue.sh"
+    before, inode = written.read_bytes(), written.stat().st_ino
+    (slurm / "submitted.sh").unlink()
+    seat = Seat.take(ControlFolder.of(collection.folder).paths, seat_name("queue", script))
+    assert seat is not None
+    try:
+        for further in ([], ["--write-only"]):
+            with pytest.raises(QueueError, match="lives already"):
+                said(collection.folder, "--cluster", "slurm", "--account", "other", *further)
+    finally:
+        seat.leave()
+    assert written.read_bytes() == before
+    assert written.stat().st_ino == inode
+    assert not (slurm / "submitted.sh").exists()
+    said(collection.folder, "--cluster", "slurm", "--account", "other")
+    assert "#SBATCH -A other" in written.read_text()
 
 
 def test_json_tells_job_and_places(collection: Any, slurm: Path) -> None:

@@ -133,8 +133,9 @@ def test_a_run_is_taken_over_when_its_machine_has_died(
     wait_until(lambda: starts_of(spec), "the run there")
     queue = here.start([spec])
     wait_until(lambda: "waiting for it" in here.said(), "the run is seen")
-    there.switch_off()
+    # The run is taken over at once.
     (tmp_path / "t0/busy").rmdir()
+    there.switch_off()
     (tmp_path / "go").touch()
     assert queue.wait(30) == 0
     assert starts_of(spec) == ["node77", os.uname().nodename]

@@ -93,6 +93,9 @@ class BatchSystem(Protocol):
             In the words of the batch system, if it refuses or does not answer.
         """
 
+    def cancel_words(self, job_id: str) -> Sequence[str]:
+        """Give the command by which a person cancels a job, or a job array."""
+
     def cancel(self, job_ids: Collection[str]) -> None:
         """Cancel jobs; those that have ended are passed over.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from lfadsq.errors import ClusterError
 
-__all__ = ["Answer", "ask_command", "call", "refusal"]
+__all__ = ["Answer", "ask_command", "call", "refusal", "refuse_unless_gone"]
 
 TIMEOUT_S = 60.0
 _LONGEST_WORDS = 1000
@@ -134,6 +135,27 @@ def ask_command(
     if answer.status != 0:
         raise refusal(answer, remedy)
     return answer
+
+
+def refuse_unless_gone(answer: Answer, gone: re.Pattern[str], remedy: str = "") -> None:
+    """See that a command refused nothing but jobs that are gone.
+
+    Parameters
+    ----------
+    answer : Answer
+    gone : re.Pattern
+        Found in every line of its errors that says so.
+    remedy : str, optional
+        What to do if it refuses anything else.
+
+    Raises
+    ------
+    ClusterError
+        In its own words, if it failed and has complained of anything else, or of nothing.
+    """
+    wrong = [line for line in answer.err.splitlines() if line.strip()]
+    if answer.status != 0 and not (wrong and all(map(gone.search, wrong))):
+        raise refusal(answer, remedy)
 
 
 def refusal(answer: Answer, remedy: str = "") -> ClusterError:

@@ -14,9 +14,16 @@ from lfadsq.errors import ClusterError, ConfigError
 from lfadsq.queue.clusters.jobs import JobReport, JobState, report_of_array
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import Launch, Program
-from lfadsq.queue.clusters.systems.calls import Answer, ask_command, call, refusal
+from lfadsq.queue.clusters.systems.calls import (
+    Answer,
+    ask_command,
+    call,
+    refusal,
+    refuse_unless_gone,
+)
 from lfadsq.queue.clusters.systems.lists import chunked
 from lfadsq.queue.clusters.systems.scripts import (
+    UMASK,
     ScriptWriter,
     from_dask_jobqueue,
     job_name,
@@ -121,10 +128,7 @@ class HTCondor(ScriptWriter):
     def cancel(self, job_ids: Collection[str]) -> None:
         """Cancel jobs; see `BatchSystem`."""
         for some in chunked(job_ids):
-            answer = call(["condor_rm", *some])
-            wrong = [line for line in answer.err.splitlines() if line.strip()]
-            if answer.status != 0 and not (wrong and all(map(_GONE.search, wrong))):
-                raise refusal(answer)
+            refuse_unless_gone(call(["condor_rm", *some]), _GONE)
 
     def ask(self, job_ids: Collection[str]) -> dict[str, JobReport]:
         """Ask how jobs stand; see `BatchSystem`."""
@@ -141,8 +145,7 @@ class HTCondor(ScriptWriter):
             for job_id in some:
                 found = [_report(job_id, one) for one in _of(told, job_id)]
                 if found:
-                    alone = len(found) == 1
-                    reports[job_id] = found[0] if alone else report_of_array(job_id, found)
+                    reports[job_id] = report_of_array(job_id, found)
         return reports
 
     def _check(
@@ -162,7 +165,8 @@ class HTCondor(ScriptWriter):
 
     def _lines_before(self, options: ClusterOptions, job: Launch | Program) -> list[str]:
         # All lines become one: a comment in one of them must not swallow those after it.
-        return [f"eval {self._quote(line)}" for line in options.setup if line.strip()]
+        setup = [f"eval {self._quote(line)}" for line in options.setup if line.strip()]
+        return [UMASK, *setup]
 
     def _quote(self, text: str) -> str:
         return shlex.quote(text).replace("$", "$(DOLLAR)")

@@ -12,7 +12,12 @@ from typing import Any
 from lfadsq.queue.clusters.jobs import JobReport, JobState, report_of_array
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import Launch, Program
-from lfadsq.queue.clusters.systems.calls import ask_command, call, refusal
+from lfadsq.queue.clusters.systems.calls import (
+    ask_command,
+    call,
+    refusal,
+    refuse_unless_gone,
+)
 from lfadsq.queue.clusters.systems.lists import chunked
 from lfadsq.queue.clusters.systems.scripts import (
     ScriptWriter,
@@ -69,26 +74,22 @@ class Lsf(ScriptWriter):
     def cancel(self, job_ids: Collection[str]) -> None:
         """Cancel jobs; see `BatchSystem`."""
         for some in chunked(job_ids):
-            answer = call(["bkill", *some])
-            wrong = [line for line in answer.err.splitlines() if line.strip()]
-            if answer.status != 0 and not (wrong and all(map(_GONE.search, wrong))):
-                raise refusal(answer)
+            refuse_unless_gone(call(["bkill", *some]), _GONE)
 
     def ask(self, job_ids: Collection[str]) -> dict[str, JobReport]:
         """Ask how jobs stand; see `BatchSystem`."""
         reports = {}
         for some in chunked(job_ids):
             answer = call(["bjobs", "-a", "-noheader", "-o", _FIELDS, *some])
-            wrong = [line for line in answer.err.splitlines() if line.strip()]
-            if answer.status != 0 and not (wrong and all(map(_GONE.search, wrong))):
-                raise refusal(answer, "LSF is busy or down: try 'bjobs' by hand, and later again")
+            remedy = "LSF is busy or down: try 'bjobs' by hand, and later again"
+            refuse_unless_gone(answer, _GONE, remedy)
             members: dict[str, list[JobReport]] = defaultdict(list)
             for line in answer.out.splitlines():
                 parts = [part.strip() for part in line.split("^", 5)]
                 if len(parts) == 6:
                     members[parts[0]].append(_report(*parts))
             for job_id, found in members.items():
-                reports[job_id] = found[0] if len(found) == 1 else report_of_array(job_id, found)
+                reports[job_id] = report_of_array(job_id, found)
         return reports
 
     def _check_log_folder(self, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,14 @@ class Oar(ScriptWriter):
             raise refusal(answer, "'oarstat -u' says whether the job is there")
         return f"{_ARRAY}{array[-1]}" if array else str(found[-1])
 
+    def cancel_words(self, job_id: str) -> Sequence[str]:
+        """Give the command by which a person cancels a job; see `BatchSystem`."""
+        return "oardel", *_named(job_id, "")
+
     def cancel(self, job_ids: Collection[str]) -> None:
         """Cancel jobs; see `BatchSystem`."""
         for job_id in dict.fromkeys(job_ids):
-            answer = call(["oardel", *_named(job_id, "")])
+            answer = call(self.cancel_words(job_id))
             if answer.status != 0 and not _GONE.search(f"{answer.out} {answer.err}"):
                 raise refusal(answer)
 
@@ -96,7 +100,7 @@ class Oar(ScriptWriter):
                 ) from None
             found = [_report(job_id, one) for one in jobs.values() if isinstance(one, dict)]
             if found:
-                reports[job_id] = found[0] if len(found) == 1 else report_of_array(job_id, found)
+                reports[job_id] = report_of_array(job_id, found)
         return reports
 
     def _check_log_folder(self, folder: Path) -> None:

@@ -6,13 +6,19 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lfadsq.queue.clusters.jobs import JobReport, JobState
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import Launch, Program
-from lfadsq.queue.clusters.systems.calls import ask_command, call, refusal
+from lfadsq.queue.clusters.systems.calls import (
+    ask_command,
+    call,
+    refusal,
+    refuse_unless_gone,
+)
 from lfadsq.queue.clusters.systems.lists import chunked
 from lfadsq.queue.clusters.systems.scripts import (
     ScriptWriter,
@@ -35,6 +41,8 @@ _DELETED_SUBSTATE = "91"
 _KILLED_FOR_WALLTIME = -29
 _SIGNALS = {128 + 9, 128 + 15, 256 + 9, 256 + 15}
 _GONE = re.compile(r"Unknown Job Id|Job has finished|Request invalid for finished", re.IGNORECASE)
+# A job that is ending already is "in a state" in which it cannot be deleted.
+_ENDING = re.compile(rf"{_GONE.pattern}|Request invalid for state of job", re.IGNORECASE)
 _NO_HISTORY = re.compile(r"history|illegal option|invalid option|conflicting options|usage", re.I)
 
 
@@ -62,7 +70,8 @@ class Pbs(ScriptWriter):
         answer = ask_command(
             ["qsub"],
             given=script,
-            remedy="'qstat -q' lists the queues; then change the options of the cluster",
+            remedy="'qstat -q' lists the queues, 'pbsnodes -a' what nodes have (where GPUs are no "
+            "'ngpus', give a directive '-l select=...'); then change the options of the cluster",
         )
         found = re.findall(r"^(\d+(?:\[\])?(?:\.\S+)?)\s*$", answer.out, re.MULTILINE)
         if not found:
@@ -72,10 +81,7 @@ class Pbs(ScriptWriter):
     def cancel(self, job_ids: Collection[str]) -> None:
         """Cancel jobs; see `BatchSystem`."""
         for some in chunked(job_ids):
-            answer = call(["qdel", *some])
-            wrong = [line for line in answer.err.splitlines() if line.strip()]
-            if answer.status != 0 and not (wrong and all(map(_GONE.search, wrong))):
-                raise refusal(answer)
+            refuse_unless_gone(call(["qdel", *some]), _ENDING)
 
     def ask(self, job_ids: Collection[str]) -> dict[str, JobReport]:
         """Ask how jobs stand; see `BatchSystem`."""
@@ -138,9 +144,12 @@ class Pbs(ScriptWriter):
         resources += f":mem={options.memory_per_job_mb}mb"
         if gives(options, r"-l\s*(select|nodes)\b"):
             arguments["job_directives_skip"] = ["-l select="]
-        lines = self._lines(options, job)
         if num_in_array > 1:
+            # PBS takes no array that may not be run again.
+            lines = self._lines(replace(options, requeue=True), job)
             lines.append(f"-J 1-{num_in_array}")
+        else:
+            lines = self._lines(options, job)
         return from_dask_jobqueue("pbs", "PBSJob")(
             **arguments,
             resource_spec=resources,
@@ -161,9 +170,9 @@ def parse_full_text(text: str) -> dict[str, dict[str, str]]:
     for line in re.sub(r"\n\t", "", text).splitlines():
         if line.startswith("Job Id:"):
             current = jobs.setdefault(line.partition(":")[2].strip(), {})
-        elif " = " in line:
-            key, _, value = line.strip().partition(" = ")
-            current[key] = value
+        elif found := re.match(r" {4}([A-Za-z]\w*(?:\.\w+)?) = (.*)", line):
+            # Variables of the job may hold line breaks, and after them anything.
+            current.setdefault(found[1], found[2])
     return jobs
 
 
@@ -240,9 +249,8 @@ def _ask_text(job_ids: list[str]) -> dict[str, Mapping[str, Any]]:
     answer = call(["qstat", "-x", "-f", *job_ids])
     if answer.status != 0 and not answer.out.strip() and _NO_HISTORY.search(answer.err):
         answer = call(["qstat", "-f", *job_ids])
-    wrong = [line for line in answer.err.splitlines() if line.strip()]
-    if answer.status != 0 and not (wrong and all(map(_GONE.search, wrong))):
-        raise refusal(answer, "PBS is busy or down: try 'qstat' by hand, and later again")
+    remedy = "PBS is busy or down: try 'qstat' by hand, and later again"
+    refuse_unless_gone(answer, _GONE, remedy)
     return dict(parse_full_text(answer.out))
 
 

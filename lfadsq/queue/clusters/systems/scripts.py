@@ -18,6 +18,7 @@ from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import Launch, Program
 
 __all__ = [
+    "UMASK",
     "ScriptWriter",
     "from_dask_jobqueue",
     "gives",
@@ -27,8 +28,8 @@ __all__ = [
     "walltime_text",
 ]
 
-_UNTIL_READY = "trap '' USR1 USR2 XCPU"
-"""A warning of the batch system may come before the program can take it, and would kill it."""
+UMASK = "umask o-w"
+"""Whatever a job writes, nothing of it may be changed by everyone."""
 
 _CONFIG = "lfadsq"
 _IMPORTING = threading.Lock()
@@ -66,6 +67,8 @@ class ScriptWriter(abc.ABC):
     """What a directive begins with in the script, such as ``#SBATCH``."""
 
     shebang: ClassVar[str] = "#!/bin/bash"
+    warnings: ClassVar[Sequence[str]] = ("USR1", "USR2", "XCPU")
+    """Signals before the end of a job; one that comes before the program can take it kills it."""
 
     def problems(self, options: ClusterOptions) -> list[str]:
         """Say what of some options this system cannot do, and what to give in its place."""
@@ -121,6 +124,10 @@ class ScriptWriter(abc.ABC):
         lines.append("exec " + " ".join(map(self._quote, program.argv)))
         return "\n".join(lines) + "\n"
 
+    def cancel_words(self, job_id: str) -> Sequence[str]:
+        """Give the command by which a person cancels a job, or a job array."""
+        return self.commands[-1], job_id
+
     @abc.abstractmethod
     def _job(self, options: ClusterOptions, job: Launch | Program, common: dict[str, Any]) -> Any:
         """Make dask-jobqueue's job, with its header."""
@@ -134,7 +141,8 @@ class ScriptWriter(abc.ABC):
         return list(options.setup)
 
     def _lines_before(self, options: ClusterOptions, job: Launch | Program) -> list[str]:
-        return [*self._prologue(options, job), _UNTIL_READY]
+        until_ready = "trap '' " + " ".join(self.warnings)
+        return [UMASK, *self._prologue(options, job), until_ready]
 
     def _quote(self, text: str) -> str:
         return shlex.quote(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -32,7 +33,14 @@ _REMEDY = (
     "resources, 'qconf -sql' the queues; give your site's as directives, such as '-pe threaded 4' "
     "or '-l ngpus=1', which then take the place of ours"
 )
+_DONE = re.compile(r"has registered|has deleted|already in deletion", re.IGNORECASE)
 _GONE = re.compile(r"does not exist|denied: job|job id \S+ not found", re.IGNORECASE)
+_MEANINGS = {"d": "deletion", "E": "error", "[sST]": "suspended", "h[^r]*$": "hold"}
+"""Of the letters of states, by qstat(1); others are usual."""
+
+_STAMP = re.compile(r"^[\d/]+ [\d:]+ \[\d+:\d+\]: ")
+_NO_REASON = re.compile(r"not contained in its hard queue list|turned off")
+_EXPLAINS_WITHIN_S = 15.0
 _TOO_LONG = ("37", "enforced h_rt")
 
 
@@ -43,6 +51,9 @@ class Sge(ScriptWriter):
     title = "Grid Engine"
     commands = ("qsub", "qstat", "qdel")
     prefix = "#$"
+    # USR2 comes before a deleted job is killed, a minute by default. Before it has begun there is
+    # nothing to save: it would only stay for that minute, and even take a task.
+    warnings = ("USR1", "XCPU")
 
     def submit(self, script: str) -> str:
         """Submit a script; see `BatchSystem`."""
@@ -60,7 +71,7 @@ class Sge(ScriptWriter):
             wrong = [
                 line
                 for line in f"{answer.out}\n{answer.err}".splitlines()
-                if line.strip() and "has registered" not in line and "has deleted" not in line
+                if line.strip() and not _DONE.search(line)
             ]
             if answer.status != 0 and not (wrong and all(map(_GONE.search, wrong))):
                 raise refusal(answer)
@@ -74,42 +85,14 @@ class Sge(ScriptWriter):
             ["qstat", "-xml"],
             remedy="Grid Engine is busy or down: try 'qstat' by hand, and later again",
         )
-        reports = {job_id: report for job_id, report in self._listed(answer.out).items()
-                   if job_id in wanted}  # fmt: skip
+        listed = _listed(answer.out)
+        reports = _explained({job_id: listed[job_id] for job_id in wanted if job_id in listed})
         for job_id in wanted:
             if job_id not in reports:
                 ended = self._ask_accounting(job_id)
                 if ended is not None:
                     reports[job_id] = ended
         return reports
-
-    def _listed(self, text: str) -> dict[str, JobReport]:
-        members: dict[str, list[JobReport]] = defaultdict(list)
-        try:
-            entries = list(ElementTree.fromstring(text).iter("job_list"))
-        except ElementTree.ParseError as error:
-            raise ClusterError(
-                f"'qstat -xml' gave what is no XML: {error}", "try the same command by hand"
-            ) from None
-        for entry in entries:
-            job_id = entry.findtext("JB_job_number", "")
-            letters = entry.findtext("state", "")
-            members[job_id].append(_report(job_id, letters, entry.findtext("queue_name", "") or ""))
-        return {
-            job_id: self._explained(
-                reports[0] if len(reports) == 1 else report_of_array(job_id, reports)
-            )
-            for job_id, reports in members.items()
-        }
-
-    def _explained(self, report: JobReport) -> JobReport:
-        """Add why a job is in error, which the list does not tell."""
-        if not report.is_stuck or "E" not in report.words:
-            return report
-        answer = call(["qstat", "-j", report.job_id])
-        reasons = re.findall(r"^error reason\s+\S+\s+(.*?)\s*$", answer.out, re.MULTILINE)
-        words = f"{report.words} ({reasons[0]})" if reasons else report.words
-        return JobReport(report.job_id, report.state, words, None, report.nodes, True)
 
     def _ask_accounting(self, job_id: str) -> JobReport | None:
         """Ask of a job that has ended; the accounts are written some seconds after its end."""
@@ -162,14 +145,64 @@ class Sge(ScriptWriter):
         )
 
 
+def _listed(text: str) -> dict[str, JobReport]:
+    members: dict[str, list[JobReport]] = defaultdict(list)
+    try:
+        entries = list(ElementTree.fromstring(text).iter("job_list"))
+    except ElementTree.ParseError as error:
+        raise ClusterError(
+            f"'qstat -xml' gave what is no XML: {error}", "try the same command by hand"
+        ) from None
+    for entry in entries:
+        job_id = entry.findtext("JB_job_number", "")
+        letters = entry.findtext("state", "")
+        members[job_id].append(_report(job_id, letters, entry.findtext("queue_name", "") or ""))
+    return {
+        job_id: reports[0] if len(reports) == 1 else report_of_array(job_id, reports)
+        for job_id, reports in members.items()
+    }
+
+
 def _report(job_id: str, letters: str, queue: str) -> JobReport:
     nodes = queue.partition("@")[2]
-    if "r" in letters or "t" in letters or "s" in letters.lower():
-        return JobReport(job_id, JobState.RUNNING, letters, None, nodes)
-    if "q" in letters or "h" in letters or "E" in letters:
-        is_stuck = "E" in letters or "h" in letters
-        return JobReport(job_id, JobState.PENDING, letters, None, nodes, is_stuck)
-    return JobReport(job_id, JobState.RUNNING, letters, None, nodes)
+    meanings = [text for pattern, text in _MEANINGS.items() if re.search(pattern, letters)]
+    words = f"{letters} ({meanings[0]})" if meanings else letters
+    is_running = re.search("[rtsST]", letters) or not re.search("[qhE]", letters)
+    if is_running:
+        return JobReport(job_id, JobState.RUNNING, words, None, nodes)
+    is_stuck = "E" in letters or "h" in letters
+    return JobReport(job_id, JobState.PENDING, words, None, nodes, is_stuck)
+
+
+def _explained(reports: dict[str, JobReport]) -> dict[str, JobReport]:
+    """Add why jobs wait, which the list does not tell, as far as that is to be had."""
+    waiting = [job_id for job_id, one in reports.items() if one.state is JobState.PENDING]
+    explained = dict(reports)
+    for some in chunked(waiting):
+        try:
+            answer = call(["qstat", "-j", ",".join(some)], timeout_s=_EXPLAINS_WITHIN_S)
+        except ClusterError:
+            break
+        for block in re.split(r"^=+$", answer.out, flags=re.MULTILINE):
+            number = re.search(r"^job_number: +(\d+)", block, re.MULTILINE)
+            if number and number[1] in some:
+                explained[number[1]] = _with_reason(reports[number[1]], block)
+    return explained
+
+
+def _with_reason(report: JobReport, block: str) -> JobReport:
+    errors = re.findall(r"^error reason\s+\S+\s+(.*?)\s*$", block, re.MULTILINE)
+    found = re.search(r"^scheduling info: +(.*(?:\n +.*)*)", block, re.MULTILINE)
+    info = [line.strip() for line in found[1].splitlines()] if found else []
+    reasons = [_STAMP.sub("", line) for line in errors or info if not _NO_REASON.search(line)]
+    letters = report.words.partition(" (")[0]
+    # What waits for another job looks the same in the list as what a person holds.
+    waits = not errors and "jid_predecessor_list" in block
+    return replace(
+        report,
+        words=f"{letters} ({reasons[0]})" if reasons else report.words,
+        is_stuck=report.is_stuck and not waits,
+    )
 
 
 def _ended(job_id: str, account: dict[str, str]) -> JobReport:

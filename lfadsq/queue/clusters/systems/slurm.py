@@ -13,7 +13,12 @@ from lfadsq.errors import ClusterError
 from lfadsq.queue.clusters.jobs import JobReport, JobState, report_of_array
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import Launch, Program
-from lfadsq.queue.clusters.systems.calls import ask_command, call, refusal
+from lfadsq.queue.clusters.systems.calls import (
+    ask_command,
+    call,
+    refusal,
+    refuse_unless_gone,
+)
 from lfadsq.queue.clusters.systems.lists import chunked
 from lfadsq.queue.clusters.systems.scripts import (
     ScriptWriter,
@@ -49,6 +54,7 @@ _STUCK = re.compile(
     re.IGNORECASE,
 )
 _GONE = re.compile(r"Invalid job id", re.IGNORECASE)
+_ENDED = re.compile(rf"{_GONE.pattern}|already complet", re.IGNORECASE)
 _NO_ACCOUNTING = re.compile(r"accounting storage is disabled|slurmdbd", re.IGNORECASE)
 
 # sbatch takes these rather than what the script says.
@@ -106,11 +112,7 @@ class Slurm(ScriptWriter):
     def cancel(self, job_ids: Collection[str]) -> None:
         """Cancel jobs; see `BatchSystem`."""
         for some in chunked(job_ids):
-            answer = call(["scancel", *some])
-            wrong = [line for line in answer.err.splitlines() if line.strip()]
-            passed = re.compile("Invalid job id|already complet", re.IGNORECASE)
-            if answer.status != 0 and not (wrong and all(map(passed.search, wrong))):
-                raise refusal(answer)
+            refuse_unless_gone(call(["scancel", *some]), _ENDED)
 
     def ask(self, job_ids: Collection[str]) -> dict[str, JobReport]:
         """Ask how jobs stand; see `BatchSystem`."""
@@ -217,10 +219,7 @@ def _combined(rows: Iterable[tuple[str, str, str, str]]) -> dict[str, JobReport]
     for job_id, state, reason, nodes in rows:
         whole = re.split(r"[_+]", job_id)[0]
         members[whole].append(_report(whole, state, reason, nodes))
-    return {
-        job_id: reports[0] if len(reports) == 1 else report_of_array(job_id, reports)
-        for job_id, reports in members.items()
-    }
+    return {job_id: report_of_array(job_id, reports) for job_id, reports in members.items()}
 
 
 def _report(job_id: str, said: str, reason: str, nodes: str) -> JobReport:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from lfadsq.queue.clusters import agent as module
-from lfadsq.queue.clusters.agent import Agent, Job, agents
+from lfadsq.queue.clusters.agent import Agent, agents
 from lfadsq.queue.clusters.messages import Terms
+from lfadsq.queue.clusters.own_job import Job
 from lfadsq.queue.execution import Order
 from lfadsq.queue.tasks import tasks_from_specs
 
@@ -55,7 +56,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Agent
     made: list[Agent] = []
 
     def make(job: Job | None = None, **terms: Any) -> tuple[Agent, _Worker]:
-        monkeypatch.setattr(module, "_job", job or Job("w1"))
+        monkeypatch.setattr(module, "own_job", lambda: job or Job("w1"))
         monkeypatch.setattr(module, "_MEASURE_S", 0.05)
         terms = {"needs_gpu": False, "grace_s": 2.0, **terms}
         agent, worker = Agent(Terms("q", **terms)), _Worker()

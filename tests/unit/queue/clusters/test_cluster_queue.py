@@ -143,8 +143,22 @@ def test_tasks_run_in_jobs_which_are_gone_afterwards(
     for words in ("connected to the queue at tls://", "t0 started on", "t0 ended: succeeded"):
         assert words in log
     assert "leaves: the queue needs it no longer" in log
+    (devices,) = [line for line in queue.said.splitlines() if line.startswith("  devices: ")]
+    assert devices.endswith(" CPU hours"), "no idle share: machines come and go"
     for chatter in ("distributed", "Run out-of-band", "plugin", "Traceback"):
         assert chatter not in log
+
+
+def test_no_more_jobs_are_asked_for_than_tasks_may_run_at_once(
+    start: Callable[..., Queue], folder: Path, pbs: PbsStandIn
+) -> None:
+    specs = [spec_of(folder, f"t{n}", "true") for n in range(3)]
+    given = {"max_tasks_simultaneously": 1}
+    shown = start(specs, dry_run=True, **given)
+    assert shown.wait() == 0
+    assert "1 such job of PBS would be asked for" in shown.said
+    start(specs, **given).done()
+    assert len(list((pbs.folder / "jobs").glob("*.json"))) == 1
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
@@ -154,12 +168,11 @@ def test_whatever_the_umask_keys_are_private_and_ports_demand_them(
     specs = [_training(folder, "t", 2000)]
     queue = start(specs, umask=umask)
     wait_until(lambda: steps_of(folder / "t"), f"it trains: {queue.said}", 30)
-    everything = [*(folder / ".lfadsqueue").rglob("*"), folder / ".lfadsqueue"]
+    everything = [*folder.rglob("*"), folder / ".lfadsqueue"]
     modes = {path: path.stat().st_mode for path in everything}
-    # What jobs write themselves lies in a folder that is closed to others.
-    closed = folder / ".lfadsqueue" / "jobs"
-    open_to_all = [p for p, mode in modes.items() if mode & stat.S_IWOTH]
-    assert [p for p in open_to_all if p.parent != closed] == []
+    # The folder of the run was made by this test, and what lies in it by the training.
+    assert {"steps", "lfads.out"} <= {path.name for path in modes if path.parent.name == "t"}
+    assert [path for path, mode in modes.items() if mode & stat.S_IWOTH] == []
     keys = {p: m for p, m in modes.items() if p.is_file() and b"PRIVATE KEY" in p.read_bytes()}
     assert len(keys) == 1
     for path in (*keys, *(key.parent for key in keys), folder / ".lfadsqueue" / "jobs"):
@@ -304,6 +317,23 @@ def test_what_a_dead_queue_left_in_its_job_is_not_started_twice(
     following.done()
     assert steps_of(folder / "t") == list(range(1, 81))
     assert _causes(spec) == [("interrupted", "queue stopped"), ("succeeded", None)]
+
+
+def test_a_second_queue_on_the_node_leaves_the_tasks_of_the_first_alone(
+    start: Callable[..., Queue], folder: Path
+) -> None:
+    """Not the first queue holds their locks, but its worker: they are no leftovers of it."""
+    spec = _training(folder, "t", 200)
+    first = start([spec], cluster_options={"max_jobs": 1})
+    wait_until(lambda: steps_of(folder / "t"), "it trains", 30)
+    second = start([spec], cluster_options={"max_jobs": 1})
+    wait_until(lambda: "already: waiting for it" in second.said, "the second sees it", 20)
+    second.process.send_signal(signal.SIGTERM)
+    assert second.wait() == -signal.SIGINT
+    assert not attempts_of(spec)[-1].get("ended_at"), "it goes on"
+    first.done()
+    assert _causes(spec) == [("succeeded", None)]
+    assert steps_of(folder / "t") == list(range(1, 201))
 
 
 def test_jobs_have_gpus_of_their_own_and_peaks_are_recorded(

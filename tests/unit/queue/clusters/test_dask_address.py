@@ -98,6 +98,8 @@ def test_tasks_run_on_the_workers_that_are_there_and_nothing_of_the_queue_stays(
         spec["command"] = f"sleep 0.3; {spec['command']}"
     queue = start(specs)
     assert queue.wait(60) == 0, (tmp_path / "queue.log").read_text()
+    said = (tmp_path / "queue.log").read_text()
+    assert f"  as many at a time as fit on the workers of {dask.address}\n" in said
     assert {a["outcome"] for s in specs for a in attempts_of(s)} == {"succeeded"}
     workers = wait_until(lambda: len(dask.pids) == 2 and dask.pids, "both workers stay")
 

@@ -368,6 +368,34 @@ def test_a_job_whose_worker_never_connects_is_a_warning_with_a_remedy(make: Make
     wait_until(lambda: world.system.reports["101"].state is ENDED, "it is cancelled")
 
 
+def test_a_job_that_does_not_end_is_told_once_in_the_words_of_the_system(make: Make) -> None:
+    class Deaf(MemorySystem):
+        def cancel(self, job_ids: Collection[str]) -> None:
+            with self.command():
+                self.num_cancelled += 1
+                for job_id in job_ids:
+                    self.set(job_id, RUNNING, "dr (deletion)")
+
+    world = make(
+        system=Deaf(),
+        patience=replace(QUICK, cancel_again_s=0.1),
+        options=ClusterOptions("memory", max_jobs=1),
+    )
+    world.fleet.want(1)
+    name = world.connect(world.until_submitted(1)[0])
+    wait_until(lambda: world.status("101").num_tasks, "it works")
+    del world.views[name]
+    said = world.until_said("job 101 was cancelled and does not end: MEMORY says dr (deletion)")
+    assert said.is_warning
+    assert "node7" in said.text
+    num_cancelled = world.system.num_cancelled
+    wait_until(lambda: world.system.num_cancelled > num_cancelled + 2, "cancelled once more")
+    assert world.texts.count(said.text) == 1
+    # It may hold what the next one would need.
+    assert world.system.ids() == ["101"]
+    assert world.status("101").words == "dr (deletion)"
+
+
 @pytest.mark.parametrize("in_flight", [False, True])
 def test_closing_leaves_no_job_behind(make: Make, in_flight: bool) -> None:
     world = make()

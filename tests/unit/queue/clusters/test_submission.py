@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -350,6 +351,28 @@ def test_queue_that_a_person_ends_stays_ended(
     sbatch.wait(1)
     assert len(sbatch.scripts) == 1
     assert "no other job goes on: it was told to end" in sbatch.said
+
+
+@pytest.mark.parametrize(
+    ("walltime_s", "cause", "num_jobs"), [(100, "walltime", 2), (3600, "preempted", 1)]
+)
+def test_warning_of_the_batch_system_is_put_down_to_the_job_and_not_to_the_queue(
+    tmp_path: Path, sbatch: StandInSbatch, walltime_s: int, cause: str, num_jobs: int
+) -> None:
+    folder = tmp_path / "c"
+    script = write_collection(folder, steps(folder / "run0", 40))
+    limits = {"walltime_s": walltime_s, "end_margin_s": 20}
+    start(script, ClusterOptions(**{**vars(OPTIONS), **limits}))
+    sbatch.wait_for(lambda: (folder / "run0/steps").exists())
+    os.kill(sbatch.live[0], signal.SIGUSR1)
+    sbatch.wait(num_jobs)
+    assert len(sbatch.scripts) == num_jobs
+    record = json.loads((folder / "run0/lfads.record.json").read_text())
+    assert [(one["outcome"], one["cause"]) for one in record["attempts"]][:2] == [
+        ("interrupted", cause),
+        ("succeeded", None),
+    ][:num_jobs]
+    assert ("the end of its job: ending 1 running task" in sbatch.said) == (num_jobs == 2)
 
 
 def test_second_queue_of_a_collection_is_refused_and_one_that_starts_all_the_same_ends_quietly(

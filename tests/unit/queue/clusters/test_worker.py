@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lfadsq.queue.clusters.certificates import certificate_in
-from lfadsq.queue.clusters.worker import job_id_in
+from lfadsq.queue.clusters.own_job import job_id_in
 
 from ..conftest import is_alive, wait_until
 from .conftest import Cluster, WorkerProcess, free_port, pids_of, stepper, steps_of
@@ -40,6 +41,25 @@ def test_a_worker_whose_queue_is_not_there_ends_and_says_so(
     (line,) = [line for line in worker.said.splitlines() if "cannot work" in line]
     assert f"for the queue at {address}" in line
     assert "Traceback" not in worker.said
+
+
+def test_a_worker_leaves_early_where_nobody_listens_any_more(
+    alone: Callable[..., WorkerProcess],
+) -> None:
+    """Its queue was killed while the job started: the GPUs of the job are for others."""
+    with socket.socket() as queue:
+        queue.bind(("127.0.0.1", 0))
+        queue.listen(50)
+        address = f"tcp://127.0.0.1:{queue.getsockname()[1]}"
+        worker = alone(address, "--death-timeout", "90", "--refused-s", "1")
+        queue.settimeout(30)
+        connection, _ = queue.accept()  # it tries to connect
+    connection.close()
+    assert worker.wait(20) == 3
+    (line,) = [line for line in worker.said.splitlines() if "cannot work" in line]
+    assert f"for the queue at {address}" in line
+    assert "nobody listens there" in line
+    assert worker.said.endswith(" ended\n"), "and nothing of Dask"
 
 
 def test_a_worker_with_another_key_is_not_let_in(

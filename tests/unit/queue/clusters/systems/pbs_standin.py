@@ -171,6 +171,9 @@ def qsub(folder: Path, arguments: list[str]) -> int:
             first, last = map(int, options["J"].split("-"))
             if last <= first:
                 return _refuse("qsub: illegal -J value", 2)
+            if options.get("r") == "n":
+                # Of job arrays PBS says that they are always rerunnable.
+                return _refuse("qsub: Illegal attribute or resource value", 133)
             indices = list(range(first, last + 1))
         (folder / "jobs" / f"{number}.sh").write_text(script)
         for index in indices:

@@ -178,6 +178,28 @@ def test_cancelling_passes_over_what_has_ended_but_not_over_a_refusal(say: Sayin
         system_of("slurm").cancel(["7", "8"])
 
 
+def test_a_job_of_pbs_that_is_ending_is_passed_over_too(say: Sayings) -> None:
+    said = "qdel: Request invalid for state of job 7.pbs01\nqdel: Job has finished 8.pbs01\n"
+    say("qdel", err=said, status=35)
+    system_of("pbs").cancel(["7.pbs01", "8.pbs01"])
+    say("qdel", err=said + "qdel: Unauthorized Request  9.pbs01\n", status=159)
+    with pytest.raises(ClusterError, match="Unauthorized Request"):
+        system_of("pbs").cancel(["7.pbs01", "8.pbs01", "9.pbs01"])
+
+
+def test_what_a_variable_of_a_job_of_pbs_holds_is_not_taken_for_its_state(say: Sayings) -> None:
+    """Its JSON is none then, and its text has the line breaks of the variable."""
+    say(
+        "qstat",
+        "Job Id: 7.pbs01\n    Job_Name = x\n    job_state = R\n"
+        "    Variable_List = PBS_O_HOME=/home/me,BASH_FUNC_ml()=() {\n job_state = Q\n"
+        "    job_state = F\n}\n    Resource_List.walltime = 01:00:00\n    comment = Job run\n"
+        "\t on (node1)\n",
+    )
+    report = system_of("pbs").ask(["7.pbs01"])["7.pbs01"]
+    assert (report.state, report.words) == (JobState.RUNNING, "R (Job run on (node1))")
+
+
 def test_variables_of_sbatch_do_not_win_over_the_script() -> None:
     variables = {"SBATCH_PARTITION": "x", "SBATCH_ACCOUNT": "lab", "SLURM_JOB_ID": "1",
                  "SLURM_CONF": "/c", "PATH": "/bin"}  # fmt: skip
@@ -363,6 +385,104 @@ def test_accounts_of_grid_engine(
     report = system_of("sge").ask(["7"])["7"]
     assert (report.state, report.cause, report.nodes) == (ENDED, cause, "n1")
     assert f"exit_status {status}" in report.words
+
+
+def told_by_grid_engine(letters: str, *lines: str) -> str:
+    """Give one answer to both questions: a list, and in a comment of it what qstat -j tells."""
+    return (
+        "<job_info><queue_info><job_list><JB_job_number>7</JB_job_number>"
+        f"<state>{letters}</state><queue_name>all.q@n1</queue_name></job_list></queue_info>"
+        f"</job_info>\n<!--\n{'=' * 62}\njob_number:                 7\n"
+        + "".join(f"{line}\n" for line in lines)
+        + "-->\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("letters", "state", "is_stuck", "words"),
+    [
+        ("r", RUNNING, False, "r"),
+        ("t", RUNNING, False, "t"),
+        ("Rr", RUNNING, False, "Rr"),
+        ("hr", RUNNING, False, "hr"),
+        ("dr", RUNNING, False, "dr (deletion)"),
+        ("dRr", RUNNING, False, "dRr (deletion)"),
+        ("S", RUNNING, False, "S (suspended)"),
+        ("T", RUNNING, False, "T (suspended)"),
+        ("qw", PENDING, False, "qw"),
+        ("Rq", PENDING, False, "Rq"),
+        ("hqw", PENDING, True, "hqw (hold)"),
+        ("hRwq", PENDING, True, "hRwq (hold)"),
+        ("Eqw", PENDING, True, "Eqw (error)"),
+    ],
+)
+def test_states_of_grid_engine(
+    say: Sayings, letters: str, state: JobState, is_stuck: bool, words: str
+) -> None:
+    # Many sites have no reasons collected.
+    info = "scheduling info:            (Collecting of scheduler job information is turned off)"
+    for lines in ((), (info,)):
+        say("qstat", told_by_grid_engine(letters, *lines))
+        report = system_of("sge").ask(["7"])["7"]
+        assert (report.state, report.is_stuck, report.words) == (state, is_stuck, words)
+        assert report.nodes == "n1"
+
+
+@pytest.mark.parametrize(
+    ("letters", "lines", "is_stuck", "words"),
+    [
+        (
+            "qw",
+            (
+                'scheduling info:            cannot run in queue "short.q" because it is not '
+                "contained in its hard queue list (-q)",
+                '                            (-l gpu=9) cannot run at host "n1" because it offers '
+                "only hc:gpu=4.000000",
+                "other:                      x",
+            ),
+            False,
+            'qw ((-l gpu=9) cannot run at host "n1" because it offers only hc:gpu=4.000000)',
+        ),
+        (
+            "hqw",
+            (
+                "jid_predecessor_list:       6",
+                "scheduling info:            job dropped because of job dependencies",
+            ),
+            False,
+            "hqw (job dropped because of job dependencies)",
+        ),
+        (
+            "Eqw",
+            (
+                "error reason          1:      11/23/2026 01:14:09 [0:5448]: error: can't open it",
+                "scheduling info:            Job is in error state",
+            ),
+            True,
+            "Eqw (error: can't open it)",
+        ),
+    ],
+)
+def test_reasons_of_grid_engine(
+    say: Sayings, letters: str, lines: tuple[str, ...], is_stuck: bool, words: str
+) -> None:
+    say("qstat", told_by_grid_engine(letters, *lines))
+    report = system_of("sge").ask(["7"])["7"]
+    assert (report.state, report.is_stuck, report.words) == (PENDING, is_stuck, words)
+    assert say.calls("qstat") == ["-xml", "-j 7"]
+
+
+def test_grid_engine_forgives_the_deletion_of_what_is_being_deleted(say: Sayings) -> None:
+    gone = 'job 7 is already in deletion\ndenied: job "8" does not exist\n'
+    say("qdel", gone, status=1)
+    system_of("sge").cancel(["7", "8"])
+    say(
+        "qdel",
+        f'{gone}ann - you do not have the necessary privileges to delete the job "9"\n',
+        status=1,
+    )
+    with pytest.raises(ClusterError, match="necessary privileges"):
+        system_of("sge").cancel(["7", "8", "9"])
 
 
 def test_grid_engine_that_does_not_answer_is_an_error(say: Sayings) -> None:
