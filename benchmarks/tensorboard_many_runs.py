@@ -56,7 +56,7 @@ def _write_events(folder: Path, num_epochs: int) -> None:
             picture = Summary.Image(
                 height=60, width=600, colorspace=1, encoded_image_string=os.urandom(_PICTURE_BYTES)
             )
-            value = Summary.Value(tag="LFADS/Example_trial", image=picture)
+            value = Summary.Value(tag="LFADS/Example_trial_train", image=picture)
             writer.add_event(Event(summary=Summary(value=[value]), step=epoch * 10))
     writer.close()
 

@@ -81,6 +81,16 @@ class OutputPaths:
         """Trials drawn from the prior."""
         return self.folder / "model_runs_prior_sample"
 
+    @property
+    def progress(self) -> Path:
+        """Where training stands, for programs that watch it."""
+        return self.folder / "progress.json"
+
+    @property
+    def provenance(self) -> Path:
+        """With which versions, flags, data and devices the processes of a training began."""
+        return self.folder / "provenance.json"
+
     def fit_log(self, csv_log: str = "fitlog") -> Path:
         """Give the log of costs, a line an epoch."""
         return self.folder / f"{csv_log}.csv"

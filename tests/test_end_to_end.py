@@ -14,6 +14,8 @@ import pytest
 
 from lfadsq import Dataset, DatasetCollection, RunCollection, RunParams, RunSpec
 from lfadsq.datasets.lorenz import generate_demo_datasets
+from lfadsq.queue.locks import RunLock
+from lfadsq.queue.tasks import TaskFiles
 
 SMALL_DATA = {
     "num_conditions": 5,
@@ -150,3 +152,50 @@ def test_ctrl_c_leaves_nothing_running_and_the_next_queue_goes_on(tmp_path):
     log = run.load_fit_log()
     np.testing.assert_array_equal(log.epoch, np.arange(log.num_epochs))
     assert log.num_epochs >= stopped_at
+
+
+def train_together(*folders, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", "lfadsq", "train", "--together", *map(str, folders)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        **kwargs,
+    )
+
+
+def test_runs_of_a_sweep_are_trained_together_and_then_sampled_by_the_queue(tmp_path):
+    root = tmp_path / "it's $HOME; a lab"
+    sweep = [small_params(c_keep_prob=keep_prob) for keep_prob in (0.8, 1.0)]
+    collection = make_collection(root, sweep)
+    folders = [run.paths.folder.relative_to(root) for run in collection.runs]
+    ended = train_together(*folders, cwd=root)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for run in collection.runs:
+        assert f"[{run.params.param_hash_string}/{run.name}] Stopping optimization" in ended.stdout
+        assert not run.paths.done.exists()
+    trained = [run.load_fit_log().num_epochs for run in collection.runs]
+    assert min(trained) > 4
+    ended = run_queue(collection.path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert [run.load_fit_log().num_epochs for run in collection.runs] == trained
+    assert all(run.load_posterior_means().rates.shape == (50, 10, 6) for run in collection.runs)
+
+
+def test_what_cannot_be_trained_together_is_refused(tmp_path):
+    collection = make_collection(tmp_path, [small_params(), small_params(c_gen_dim=9)])
+    first, second = (run.paths.folder for run in collection.runs)
+    differing = train_together(first, second)
+    assert differing.returncode == 1
+    assert "gen_dim is" in differing.stderr
+    lock = RunLock.try_acquire(TaskFiles(collection.runs[0].paths.done).lock)
+    assert lock is not None
+    taken = train_together(first, second)
+    lock.release()
+    assert (taken.returncode, "is being trained already" in taken.stderr) == (1, True)
+    (first / "lfads_train.sh").write_text("#!/bin/bash\npython -c pass\n")
+    foreign = train_together(first, second)
+    assert foreign.returncode == 1
+    assert "does not train by `lfadsq train`" in foreign.stderr
+    assert not any(run.paths.output.folder.exists() for run in collection.runs)

@@ -10,6 +10,10 @@ from lfadsq.cli.lazy import LazyGroup
 __all__ = ["lfadsq", "main"]
 
 _VERBS = {
+    "apply": (
+        "lfadsq.cli.apply:apply",
+        "put new trials through a trained model: rates, factors, inferred inputs",
+    ),
     "demo": (
         "lfadsq.cli.demo:demo",
         "make Lorenz data, train a small sweep on it, and show how well rates are inferred",

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from lfadsq.cli.boundary import run_command
+from lfadsq.cli.train_together import command as together_command
 from lfadsq.training.flags import FlagSpec, flag_specs, without_retired_flags
 
 __all__ = ["main", "train"]
@@ -24,8 +25,13 @@ Then, with the same flags, average 512 samples of each trial and write the param
     --checkpoint_pb_load_name=checkpoint_lve
   lfadsq train ... --kind=write_model_params --checkpoint_pb_load_name=checkpoint_lve
 
-Flags that describe the model must be repeated when it is evaluated. SIGTERM and Ctrl-C write a
-checkpoint first; the same command then goes on from it.
+Flags that describe the model must be repeated when it is evaluated (`lfadsq apply` needs none).
+SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU and Ctrl-C write a checkpoint first, or what was sampled
+so far; the same command then goes on from it, and skips files that are complete.
+
+\b
+Train several runs of a sweep in one process (see lfadsq train --together --help):
+  lfadsq train --together DIR DIR ...
 """
 
 
@@ -41,7 +47,28 @@ def _whole_number(text: str | int) -> int:
 
 
 class _TrainCommand(click.Command):
-    """A command whose help is in groups, and which ignores retired flags."""
+    """A command whose help is in groups, and which ignores retired flags.
+
+    With ``--together`` it is another command, that of several runs.
+    """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if "--together" in args:
+            together = together_command(self._values)
+            return together.make_context(f"{info_name} --together", args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+    def _values(self, args: list[str]) -> dict[str, Any]:
+        return super().make_context(str(self.name), list(args)).params
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         kept, ignored = without_retired_flags(args)

@@ -131,6 +131,7 @@ def trial_terms(
     encoding: Encoding,
     generation: Generation,
     co_noise: tf.Tensor,
+    kl_weights: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> TrialTerms:
     """Give the terms of each trial.
 
@@ -144,6 +145,9 @@ def trial_terms(
         Σ log k! of the counts; they do not depend on the model.
     co_noise : tf.Tensor, shape (time, batch, co)
         The draws of the sample of inferred inputs whose divergence is taken.
+    kl_weights : tuple of tf.Tensor, optional
+        ``kl_ic_weight`` and ``kl_co_weight``, where they are of several runs and not those of
+        `config`: of shape (run, 1).
 
     Returns
     -------
@@ -154,7 +158,8 @@ def trial_terms(
         density -= log_factorials
     else:
         density = tf.reduce_sum(gaussian_log_density(data, *generation.heads), [0, -1])
-    kl = config.kl_ic_weight * gaussian_kl(
+    kl_ic_weight, kl_co_weight = kl_weights or (config.kl_ic_weight, config.kl_co_weight)
+    kl = kl_ic_weight * gaussian_kl(
         encoding.post_g0_mean,
         encoding.post_g0_logvar,
         encoding.prior_g0_mean,
@@ -164,7 +169,7 @@ def trial_terms(
     if config.has_controller:
         assert generation.post_co_mean is not None
         assert generation.post_co_logvar is not None
-        kl += config.kl_co_weight * _inputs_kl(
+        kl += kl_co_weight * _inputs_kl(
             parameters, generation.post_co_mean, generation.post_co_logvar, co_noise
         )
         corr = correlation(generation.post_co_mean)

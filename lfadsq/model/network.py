@@ -6,8 +6,9 @@ Several runs are computed at once where every parameter has a leading ``run`` ax
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -290,6 +291,7 @@ def decode(
     co_noise: tf.Tensor,
     masks: Masks | None = None,
     inferred_inputs: tf.Tensor | None = None,
+    num_towers: int = 1,
 ) -> Generation:
     """Generate trials from initial conditions.
 
@@ -306,6 +308,9 @@ def decode(
         Zeros push the means through.
     inferred_inputs : tf.Tensor, shape (time, batch, co), optional
         Run the generator on these rather than on a controller's.
+    num_towers : int, default 1
+        Parts of the batch for which a generator without controller runs side by side: nothing else
+        can be computed meanwhile, so that it keeps one core busy where a CPU has several.
 
     Returns
     -------
@@ -345,13 +350,36 @@ def decode(
         if inferred_inputs is not None:
             inputs = tf.concat([inferred_inputs, injected], -1)
             u = inferred_inputs
-        states = gru_layer(
-            inputs, gen_ics, weights, config.cell_clip_value, inputs_need_gradient=False
+        states = _in_towers(
+            num_towers,
+            lambda inputs, gen_ics: gru_layer(
+                inputs, gen_ics, weights, config.cell_clip_value, inputs_need_gradient=False
+            ),
+            inputs,
+            gen_ics,
         )
         outputs = states if masks is None else states * masks.gen_output
         factors = _matmul(outputs, w_fac)
     heads = _heads(config, parameters, dataset, factors)
     return Generation(gen_ics, states, factors, heads, u, post_mean, post_logvar)
+
+
+def _in_towers(
+    num_towers: int,
+    layer: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    inputs: tf.Tensor,
+    initial: tf.Tensor,
+) -> tf.Tensor:
+    if num_towers == 1:
+        return layer(inputs, initial)
+    batch_size = int(initial.shape[-2])
+    edges = [batch_size * tower // num_towers for tower in range(num_towers + 1)]
+    pieces = [
+        layer(inputs[..., begin:end, :], initial[..., begin:end, :])
+        for begin, end in itertools.pairwise(edges)
+        if begin < end
+    ]
+    return tf.concat(pieces, -2)
 
 
 def _ones(num_steps: int, trials: tf.Tensor, dim: int) -> tf.Tensor:

@@ -32,8 +32,8 @@ __all__ = [
 REMEDIES = {
     Cause.GPU_MEMORY: "raise gpu_memory_required (memory_req), run fewer tasks on one GPU, or lower"
     " c_batch_size or c_gen_dim",
-    Cause.NOT_A_NUMBER: "the same seed and settings will do it again: lower c_learning_rate_init or"
-    " c_max_grad_norm, and look at the data; `lfadsq queue retry` tries it all the same",
+    Cause.NOT_A_NUMBER: "the same seed and settings will do it again: the end of the log names what"
+    " became infinite first, and what to change; `lfadsq queue retry` tries it all the same",
     Cause.IMPORT_ERROR: "install what is missing into the environment that runs the queue",
     Cause.MISSING_PROGRAM: "install the program, or put its folder on PATH; then"
     " start the queue again",
@@ -66,7 +66,16 @@ _TOO_LARGE = (
     "it had a GPU to itself: lower c_batch_size, c_gen_dim or num_samples_posterior, or use a GPU"
     " with more memory"
 )
-_BY_USER = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
+_BY_USER = {
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    # What batch systems announce an end with; our trainer takes them like SIGTERM.
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+}
 _SHELL_NOT_FOUND = 127
 _SHELL_NOT_EXECUTABLE = 126
 # How our own trainer ends on an error that it expected (lfadsq.cli.boundary), and what it prints.

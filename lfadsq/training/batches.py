@@ -60,9 +60,9 @@ def jittered(
 ) -> NDArray[np.float32]:
     """Move every spike by a whole number of bins, drawn from -width to width - 1.
 
-    Spikes that would leave the trial are reflected at its ends. That the upper end is never drawn
-    is the original's; unlike there, only the trials of the batch are moved, which gives the same
-    distribution.
+    Spikes that would leave the trial are reflected at its first and last bin: what would come to
+    lie in bin -1 lies in bin 1. That the upper end is never drawn is the original's; unlike there,
+    only the trials of the batch are moved, which gives the same distribution.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def jittered(
     trial, time, channel = (np.repeat(index, repeats) for index in (trial, time, channel))
     moved = time + stream.integers(-width, width, size=time.shape)
     # A trial may be shorter than the jitter is wide, so reflection may take several turns.
-    period = 2 * num_bins
+    period = max(2 * (num_bins - 1), 1)
     moved = moved % period
-    moved = np.where(moved < num_bins, moved, period - 1 - moved)
+    moved = np.minimum(moved, period - moved) if num_bins > 1 else moved
     result = np.zeros_like(counts)
     np.add.at(result, (trial, moved, channel), 1.0)
     return result

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,14 @@ from numpy.typing import NDArray
 from lfadsq.errors import CheckpointError, StorageError
 from lfadsq.files import make_folder, storage_errors, write_text
 
-__all__ = ["LOWEST_VALIDATION", "ROLLING", "Checkpoint", "CheckpointStore", "load_newest"]
+__all__ = [
+    "LOWEST_VALIDATION",
+    "ROLLING",
+    "Checkpoint",
+    "CheckpointStore",
+    "load_newest",
+    "newest_pointed",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +43,7 @@ LOWEST_VALIDATION = "checkpoint_lve"
 _PROGRESS_KEY = "lfadsq/progress"
 _DATA_SUFFIX = ".data-00000-of-00001"
 _INDEX_SUFFIX = ".index"
+_COPY_SUFFIX = "-before"
 
 
 @dataclass(frozen=True)
@@ -112,20 +120,38 @@ class CheckpointStore:
             If it cannot be written. The pointer then still names the checkpoint before.
         """
         prefix = self._folder / f"{self._file_stem}.ckpt-{step}"
+        copy = Path(f"{prefix}{_COPY_SUFFIX}")
         with _folder_aside(self._folder) as aside:
             _write_bundle(aside / "bundle", {**variables, _PROGRESS_KEY: progress}, prefix)
+            if prefix in _pointed(self._pointer):
+                self._point_to_copy(prefix, copy, aside)
             for suffix in (_DATA_SUFFIX, _INDEX_SUFFIX):
                 (aside / f"bundle{suffix}").replace(f"{prefix}{suffix}")
-        kept = [path for path in _pointed(self._pointer) if path != prefix] + [prefix]
+        kept = [path for path in _pointed(self._pointer) if path not in (prefix, copy)] + [prefix]
         dropped = kept[: -self._max_to_keep] if self._max_to_keep else []
         kept = kept[len(dropped) :]
-        lines = [f'model_checkpoint_path: "{prefix.name}"']
-        lines += [f'all_model_checkpoint_paths: "{path.name}"' for path in kept]
-        write_text(self._pointer, "\n".join(lines) + "\n")
-        for path in dropped:
+        self._point_to(kept)
+        for path in (*dropped, copy):
             for suffix in (_INDEX_SUFFIX, _DATA_SUFFIX, ".meta"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         return prefix
+
+    def _point_to_copy(self, prefix: Path, copy: Path, aside: Path) -> None:
+        """Keep what a checkpoint of the same step held, as two files are not replaced in one."""
+        for suffix in (_DATA_SUFFIX, _INDEX_SUFFIX):
+            if not Path(f"{prefix}{suffix}").exists():
+                return
+            shutil.copyfile(f"{prefix}{suffix}", aside / f"copy{suffix}")
+            _flush(aside / f"copy{suffix}")
+        for suffix in (_DATA_SUFFIX, _INDEX_SUFFIX):
+            (aside / f"copy{suffix}").replace(f"{copy}{suffix}")
+        others = [path for path in _pointed(self._pointer) if path not in (prefix, copy)]
+        self._point_to([*others, copy])
+
+    def _point_to(self, prefixes: Sequence[Path]) -> None:
+        lines = [f'model_checkpoint_path: "{prefixes[-1].name}"']
+        lines += [f'all_model_checkpoint_paths: "{path.name}"' for path in prefixes]
+        write_text(self._pointer, "\n".join(lines) + "\n")
 
 
 def load_newest(folder: Path, pointer: str) -> Checkpoint | None:
@@ -168,6 +194,12 @@ def load_newest(folder: Path, pointer: str) -> Checkpoint | None:
         f"{path} names no checkpoint that can be read ({'; '.join(faults) or 'it names none'})",
         f"remove {path} to train from the start, or copy the missing files back",
     )
+
+
+def newest_pointed(pointer: Path) -> Path | None:
+    """Give the path without suffix of the checkpoint that a pointer file names, if there is one."""
+    prefixes = _pointed(pointer)
+    return prefixes[-1] if prefixes else None
 
 
 def _pointed(pointer: Path) -> list[Path]:
@@ -230,11 +262,15 @@ def _write_bundle(path: Path, tensors: Mapping[str, Any], shown_as: Path) -> Non
         ) from error
     for suffix in (_DATA_SUFFIX, _INDEX_SUFFIX):
         with storage_errors(shown_as, "write"):
-            descriptor = os.open(f"{path}{suffix}", os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _flush(Path(f"{path}{suffix}"))
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

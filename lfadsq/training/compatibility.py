@@ -57,7 +57,7 @@ def contradicting_flags(checkpoint: Checkpoint, flags: Mapping[str, Any]) -> lis
     Returns
     -------
     list of str
-        For people, for example ``"gen_dim is 32, but the checkpoint has 64"``.
+        For people, for example ``"gen_dim is 32, but the trained model has 64"``.
     """
     trained = {**_flags_of_shapes(checkpoint), **checkpoint.flags}
     differing = []
@@ -65,12 +65,26 @@ def contradicting_flags(checkpoint: Checkpoint, flags: Mapping[str, Any]) -> lis
         if name in _ONLY_WITH_CONTROLLER and not (trained.get("co_dim") and flags["co_dim"]):
             continue
         if name in trained and trained[name] != flags[name]:
-            differing.append(f"{name} is {flags[name]}, but the checkpoint has {trained[name]}")
+            differing.append(f"{name} is {flags[name]}, but the trained model has {trained[name]}")
     return differing
 
 
-def check_fits(checkpoint: Checkpoint, config: ModelConfig, flags: Mapping[str, Any]) -> None:
+def check_fits(
+    checkpoint: Checkpoint,
+    config: ModelConfig,
+    flags: Mapping[str, Any],
+    chosen_by: str = "--lfads_save_dir",
+) -> None:
     """See that a checkpoint is of the model that the flags describe.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    config : ModelConfig
+    flags : mapping of str to object
+        As `TrainerFlags.recorded` gives them.
+    chosen_by : str, default "--lfads_save_dir"
+        The flag by which the user chose it.
 
     Raises
     ------
@@ -81,7 +95,7 @@ def check_fits(checkpoint: Checkpoint, config: ModelConfig, flags: Mapping[str, 
     if differing:
         raise CheckpointError(
             f"{checkpoint.prefix} is of another model: {'; '.join(differing)}",
-            "give the flags it was trained with, or choose another --lfads_save_dir",
+            f"give the flags it was trained with, or choose another {chosen_by}",
         )
     faults = []
     for spec in describe_parameters(config):
@@ -94,7 +108,7 @@ def check_fits(checkpoint: Checkpoint, config: ModelConfig, flags: Mapping[str, 
         raise CheckpointError(
             f"{checkpoint.prefix} is of another model: {'; '.join(faults[:8])}"
             + (f" and {len(faults) - 8} more" if len(faults) > 8 else ""),
-            "give the datasets and flags it was trained with, or another --lfads_save_dir",
+            f"give the datasets and flags it was trained with, or another {chosen_by}",
         )
 
 

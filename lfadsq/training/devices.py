@@ -11,7 +11,7 @@ import tensorflow as tf
 from lfadsq.device_names import parse_device_name
 from lfadsq.errors import NoGpuError
 
-__all__ = ["choose_device", "share_threads"]
+__all__ = ["choose_device", "num_towers", "share_threads"]
 
 
 def choose_device(device: str, *, allow_gpu_growth: bool, say: Callable[[str], None]) -> str:
@@ -72,3 +72,21 @@ def share_threads() -> None:
     # TensorFlow refuses when its threads run already.
     with suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // 2))
+
+
+def num_towers(device: str) -> int:
+    """Tell into how many parts of the batch to cut what only one core would compute.
+
+    Parameters
+    ----------
+    device : str
+        Of the variables, as TensorFlow names it.
+
+    Returns
+    -------
+    int
+        2 on a CPU of which this process may use several cores, else 1: for a GPU it would be twice
+        as many operations.
+    """
+    cores = os.environ.get("OMP_NUM_THREADS", "") or str(len(os.sched_getaffinity(0)))
+    return 2 if "GPU" not in device and cores != "1" else 1

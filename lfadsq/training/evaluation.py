@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +22,9 @@ from lfadsq.model.network import (
     sample_g0,
 )
 from lfadsq.training.data import Batch
+from lfadsq.training.noise import posterior_noise
 
-__all__ = ["Averages", "Evaluator", "PriorSample", "rows_per_pass"]
-
-_BYTES_PER_PASS = 256 * 2**20
+__all__ = ["Averages", "Evaluator", "PriorSample"]
 
 
 class Averages(NamedTuple):
@@ -79,15 +77,6 @@ class PriorSample(NamedTuple):
     cost: float
 
 
-def rows_per_pass(config: ModelConfig) -> int:
-    """Give how many samples fit into the memory set aside for one pass."""
-    channels = max(dataset.num_channels for dataset in config.datasets)
-    per_bin = 6 * config.gen_dim + 2 * config.factors_dim + 8 * channels
-    if config.has_controller:
-        per_bin += 6 * config.con_dim + 2 * config.ci_code_dim + 8 * config.co_dim
-    return max(1, _BYTES_PER_PASS // (4 * per_bin * config.num_steps))
-
-
 class _Outputs(NamedTuple):
     """Averages over samples, and the terms of each sample; time first."""
 
@@ -121,46 +110,81 @@ class Evaluator:
         self._encode = tf.function(self._encoded, autograph=False)
         self._sample = tf.function(self._sampled, autograph=False)
 
-    def sample_and_average(
-        self, dataset: int, batch: Batch, num_samples: int, pass_number: int
-    ) -> Averages:
-        """Average samples of the posterior of each trial.
-
-        Trials are encoded once, and as many samples at a time as memory allows are generated from
-        them. Averages are of the outputs: the mean of the rates, not the rate of the mean.
+    def encode(self, dataset: int, batch: Batch) -> Encoding:
+        """Encode trials, once for all their samples.
 
         Parameters
         ----------
         dataset : int
         batch : Batch
             The same number of trials each time, or it is compiled anew.
-        num_samples : int
-        pass_number : int
-            Decides the draws, together with the seed.
         """
-        encoding = self._encode(dataset, *map(tf.constant, batch[:2]))
-        num_passes = math.ceil(num_samples * len(batch.data) / rows_per_pass(self._config))
-        at_once = math.ceil(num_samples / num_passes)
+        encoding: Encoding = self._encode(dataset, *map(tf.constant, batch[:2]))
+        return encoding
+
+    def sample_and_average(
+        self,
+        dataset: int,
+        encoding: Encoding,
+        batch: Batch,
+        trial_numbers: NDArray[np.int64],
+        num_samples: int,
+        at_once: int,
+    ) -> Averages:
+        """Average samples of the posterior of each trial.
+
+        Averages are of the outputs: the mean of the rates, not the rate of the mean.
+
+        Parameters
+        ----------
+        dataset : int
+        encoding : Encoding
+            Of the trials.
+        batch : Batch
+            The trials; the same number of them each time, or it is compiled anew.
+        trial_numbers : ndarray, shape (trial,), int64
+            They decide the draws, together with the seed and the number of each sample.
+        num_samples : int
+        at_once : int
+            How many samples of each trial are generated together. What is averaged does not
+            depend on it.
+        """
         pieces, sizes = [], []
         for begin in range(0, num_samples, at_once):
-            size = min(at_once, num_samples - begin)
-            seed = tf.constant([self._seed, (pass_number << 20) + begin], tf.int64)
+            sizes.append(min(at_once, num_samples - begin))
             pieces.append(
-                self._sample(dataset, size, encoding, *map(tf.constant, batch), seed, False)
+                self._sample(
+                    dataset,
+                    sizes[-1],
+                    encoding,
+                    *map(tf.constant, batch),
+                    tf.constant(trial_numbers, tf.int64),
+                    tf.constant(begin, tf.int64),
+                    False,
+                )
             )
-            sizes.append(size)
         return self._averages(encoding, pieces, sizes)
 
-    def push_mean(self, dataset: int, batch: Batch, pass_number: int) -> Averages:
+    def push_mean(
+        self,
+        dataset: int,
+        encoding: Encoding,
+        batch: Batch,
+        trial_numbers: NDArray[np.int64],
+    ) -> Averages:
         """Push the means of the posteriors of g0 and of the inferred inputs through the model.
 
         Costs are those of each trial by itself, where the original copies one number to all
         trials of a batch. The divergence of the inferred inputs in them is still that of one
         random sample.
+
+        Parameters
+        ----------
+        dataset, encoding, batch, trial_numbers
+            As for `sample_and_average`.
         """
-        encoding = self._encode(dataset, *map(tf.constant, batch[:2]))
-        seed = tf.constant([self._seed, pass_number << 20], tf.int64)
-        piece = self._sample(dataset, 1, encoding, *map(tf.constant, batch), seed, True)
+        trials, first = tf.constant(trial_numbers, tf.int64), tf.constant(0, tf.int64)
+        piece = self._sample(dataset, 1, encoding, *map(tf.constant, batch), trials, first, True)
         return self._averages(encoding, [piece], [1])
 
     def sample_prior(self, dataset: int, num_samples: int, ext_input: tf.Tensor) -> PriorSample:
@@ -218,7 +242,8 @@ class Evaluator:
         data: tf.Tensor,
         ext_input: tf.Tensor,
         log_factorials: tf.Tensor,
-        seed: tf.Tensor,
+        trial_numbers: tf.Tensor,
+        first_sample: tf.Tensor,
         pushes_mean: bool,
     ) -> _Outputs:
         config = self._config
@@ -231,7 +256,8 @@ class Evaluator:
         repeated = Encoding(
             *(tf.repeat(t, num_samples, axis) for t, axis in zip(encoding, axes, strict=True))
         )
-        noise = draw_noise(config, num_trials * num_samples, seed)
+        seed = tf.constant([self._seed, dataset], tf.int64)
+        noise = posterior_noise(config, seed, trial_numbers, first_sample, num_samples)
         used = Noise(*map(tf.zeros_like, noise)) if pushes_mean else noise
         generation = decode(
             config,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
-
-from lfadsq.files import written_aside
+from lfadsq.files import make_folder
+from lfadsq.hdf5 import hdf5_written_aside
 from lfadsq.training.variables import ModelVariables
 
 __all__ = ["write_model_params"]
@@ -22,6 +21,7 @@ def write_model_params(path: Path, variables: ModelVariables) -> None:
     StorageError
         If it cannot be written; an older file is then untouched.
     """
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    make_folder(path.parent)
+    with hdf5_written_aside(path) as file:
         for name, variable in variables.on_disk().items():
             file[f"{name.replace('/', '_')}:0"] = variable.numpy()

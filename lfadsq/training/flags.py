@@ -81,6 +81,14 @@ _OWN_FLAGS = (
         "pointer to the checkpoint to load: checkpoint, or checkpoint_lve for the lowest "
         "validation error",
     ),
+    FlagSpec(
+        "model_params",
+        str,
+        "",
+        _FILES,
+        "file of parameters of a trained model to start from, or to evaluate, where lfads_save_dir "
+        "holds no checkpoint",
+    ),
     FlagSpec("csv_log", str, "fitlog", _FILES, "name of the log of costs, without .csv"),
     FlagSpec("output_filename_stem", str, "", _FILES, "what result files begin with"),
     FlagSpec(

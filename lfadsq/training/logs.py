@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
+import logging
 import math
+import os
+import socket
+import struct
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from lfadsq.errors import StorageError
 from lfadsq.files import make_folder, storage_errors, write_text
 
-__all__ = ["EpochReport", "EventLog", "FitLogFile", "example_image", "write_hyperparameters"]
+__all__ = ["EpochReport", "EventLog", "FitLogFile", "write_hyperparameters"]
+
+logger = logging.getLogger(__name__)
+
+_NUMBERS = itertools.count()
 
 
 class EpochReport(NamedTuple):
@@ -94,6 +106,18 @@ class FitLogFile:
         with storage_errors(self._path, "write"), self._path.open("a", encoding="ascii") as file:
             file.write(report.csv_line() + "\n")
 
+    def sync(self) -> None:
+        """See that what was appended survives a loss of power.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        if self._path.exists():
+            with storage_errors(self._path, "write"), self._path.open("ab") as file:
+                os.fsync(file.fileno())
+
     def drop_after(self, step: int) -> int:
         """Remove the lines of epochs that ended after `step`, and half-written ones.
 
@@ -137,64 +161,79 @@ def write_hyperparameters(path: Path, recorded: Mapping[str, Any]) -> None:
 class EventLog:
     """TensorBoard's events of one process, under the original's tags.
 
+    What was added is in the file at once, whole: nothing is lost if the process is killed. What
+    cannot be written is left out, with one warning: training does not depend on it.
+
     Parameters
     ----------
     folder : Path
         ``lfads_log``; made if missing.
     first_step : int
         Events of later steps, from a process that was stopped, are not shown any more.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be made.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        self._writer = EventFileWriter(str(make_folder(folder)))
+        now_s = time.time()
+        # The names that TensorBoard looks for; files are shown in the order of their names.
+        stem = f"events.out.tfevents.{int(now_s):010d}.{socket.gethostname()}.{os.getpid()}"
+        self._path = make_folder(folder) / f"{stem}.{next(_NUMBERS)}"
+        # TensorBoard's own writer ends its thread with a traceback when the disk is full.
+        with storage_errors(self._path, "write"):
+            self._file = self._path.open("xb", buffering=0)
+        # Pictures arrive from another thread.
+        self._lock = threading.Lock()
+        self._has_warned = False
+        self._add(Event(wall_time=now_s, file_version="brain.Event:2"))
         start = SessionLog(status=SessionLog.START)
-        self._writer.add_event(Event(session_log=start, step=first_step))
+        self._add(Event(wall_time=now_s, session_log=start, step=first_step))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Add numbers by tag."""
         summary = Summary(
             value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         )
-        self._writer.add_event(Event(summary=summary, step=step))
+        self._add(Event(wall_time=time.time(), summary=summary, step=step))
 
-    def image(self, step: int, tag: str, png: bytes, shape: tuple[int, int]) -> None:
-        """Add a picture of `shape` (height, width)."""
-        picture = Summary.Image(
-            height=shape[0], width=shape[1], colorspace=1, encoded_image_string=png
-        )
+    def image(self, step: int, tag: str, png: bytes) -> None:
+        """Add a picture; from any thread."""
+        width, height = struct.unpack(">II", png[16:24])
+        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
         summary = Summary(value=[Summary.Value(tag=tag, image=picture)])
-        self._writer.add_event(Event(summary=summary, step=step))
-
-    def flush(self) -> None:
-        """Write what is pending."""
-        self._writer.flush()
+        self._add(Event(wall_time=time.time(), summary=summary, step=step))
 
     def close(self) -> None:
-        """Write what is pending and close the file."""
-        self._writer.close()
+        """Close the file; what is added later is left out."""
+        with self._lock:
+            self._file.close()
 
+    def _add(self, event: Event) -> None:
+        framed = io.BytesIO()
+        RecordWriter(framed).write(event.SerializeToString())
+        with self._lock:
+            if self._file.closed:
+                return
+            try:
+                with storage_errors(self._path, "write"):
+                    self._append(framed.getvalue())
+            except StorageError as error:
+                if not self._has_warned:
+                    logger.warning("TensorBoard lacks some of this training: %s", error)
+                self._has_warned = True
 
-def example_image(
-    data: NDArray[np.float32], rates: NDArray[np.float32], factors: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """Draw one trial: data, rates and factors above one another, time to the right.
-
-    Parameters
-    ----------
-    data, rates : ndarray, shape (time, channel), float32
-    factors : ndarray, shape (time, factor), float32
-
-    Returns
-    -------
-    ndarray, shape (height, width), uint8
-        Each part scaled from black (its least) to white (its largest value).
-    """
-    scale = max(1, 600 // len(data))
-    parts = []
-    for part in (data, rates, factors):
-        low, high = float(part.min()), float(part.max())
-        levels = (part - low) / (high - low) if high > low else np.zeros_like(part)
-        pixels = np.rint(levels.T * 255).astype(np.uint8)
-        parts += [pixels.repeat(6, axis=0).repeat(scale, axis=1)]
-        parts += [np.full((4, len(data) * scale), 255, np.uint8)]
-    return np.concatenate(parts[:-1])
+    def _append(self, record: bytes) -> None:
+        before = self._file.tell()
+        try:
+            rest = memoryview(record)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            # Readers stop at half a record, and would show nothing that comes after it.
+            with suppress(OSError):
+                self._file.truncate(before)
+            self._file.seek(before)
+            raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import h5py
@@ -13,18 +12,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from lfadsq.files import make_folder, written_aside
+from lfadsq.model.network import Parameters
 from lfadsq.paths import OutputPaths
-from lfadsq.training.data import Batch, Split
-from lfadsq.training.evaluation import Averages, Evaluator, rows_per_pass
+from lfadsq.training.checkpoints import Checkpoint
+from lfadsq.training.data import Split
+from lfadsq.training.evaluation import Evaluator
 from lfadsq.training.flags import TrainerFlags
+from lfadsq.training.interruption import Interruption, StopRequested
+from lfadsq.training.new_trials import stored_numbers
+from lfadsq.training.sampling import Posterior, Trials, write
 from lfadsq.training.session import Say, Session, open_trained
 
-__all__ = ["write_posterior_means", "write_prior_sample"]
-
-_SECONDS_BETWEEN_LINES = 5.0
+__all__ = ["recorded_seed", "unless_stopped", "write_posterior_means", "write_prior_sample"]
 
 
-def write_posterior_means(flags: TrainerFlags, say: Say) -> None:
+def write_posterior_means(flags: TrainerFlags, say: Say, interruption: Interruption) -> int:
     """Write the posterior means of every dataset and split.
 
     ``posterior_sample_and_average`` averages ``batch_size`` samples of each trial;
@@ -36,29 +38,67 @@ def write_posterior_means(flags: TrainerFlags, say: Say) -> None:
         With one of these two kinds.
     say : callable
         Is given lines of progress.
+    interruption : Interruption
+        A request to stop is followed at once.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 128 plus the number of the signal that stopped it. The same call then
+        goes on where it was; files that are complete already are not computed again.
 
     Raises
     ------
     CheckpointError, DatasetError, ConfigError
         If the model or the data cannot be used; nothing was written.
+    RunError
+        If another process computes the same.
     StorageError
         If a file cannot be written. Files appear one by one, each complete.
     """
+    return unless_stopped(lambda: _write_all(flags, say, interruption), say, interruption)
+
+
+def unless_stopped(write_all: Callable[[], None], say: Say, interruption: Interruption) -> int:
+    """Write files of posterior means, and give the exit status (see `write_posterior_means`)."""
+    try:
+        with interruption.may_leave():
+            write_all()
+    except StopRequested:
+        assert interruption.signal_number is not None
+        say("Stopped. The same command goes on from where it was.")
+        return 128 + interruption.signal_number
+    return 0
+
+
+def _write_all(flags: TrainerFlags, say: Say, interruption: Interruption) -> None:
     session = open_trained(flags)
-    evaluator = _evaluator(session)
+    assert session.checkpoint is not None
+    posterior = Posterior(
+        session.config,
+        _parameters(session),
+        session.checkpoint.step,
+        _seed(session),
+        flags["kind"],
+        flags["batch_size"],
+    )
     make_folder(flags.save_dir)
-    pass_numbers = iter(range(2**40))
     for index, item in enumerate(session.inputs):
         for name, split in item.splits():
-            if not len(split):
+            num_trials = min(len(split), flags["ps_nexamples_to_process"])
+            if not num_trials:
                 continue
             path = OutputPaths(flags.save_dir).posterior_means(
                 item.name.removesuffix(".h5"), name, flags["kind"], flags["output_filename_stem"]
             )
-            title = f"{item.name} {name}"
-            arrays = _evaluate(session, evaluator, index, split, pass_numbers, title, say)
-            _write(path, arrays)
-            say(f"Wrote {path}")
+            source = flags.data_dir / f"{flags['data_filename_stem']}_{item.name}"
+            trials = Trials(
+                index,
+                Split(*split.batch(slice(num_trials))),
+                stored_numbers(source, name, len(split))[:num_trials],
+                f"{item.name} {name}",
+            )
+            write(posterior, trials, path, say, interruption)
 
 
 def write_prior_sample(flags: TrainerFlags, say: Say) -> None:
@@ -74,7 +114,11 @@ def write_prior_sample(flags: TrainerFlags, say: Say) -> None:
     known = session.inputs[0].train.ext_input
     # There is no prior of external inputs: those of the training trials are taken in turn.
     ext_input = known[np.arange(num_samples) % max(len(known), 1)]
-    sample = _evaluator(session).sample_prior(0, num_samples, tf.transpose(ext_input, [1, 0, 2]))
+    assert session.checkpoint is not None
+    evaluator = Evaluator(
+        session.config, _parameters(session), session.checkpoint.step, _seed(session)
+    )
+    sample = evaluator.sample_prior(0, num_samples, tf.transpose(ext_input, [1, 0, 2]))
     arrays = {**sample._asdict(), "costs": np.array([sample.cost])}
     del arrays["cost"]
     path = OutputPaths(make_folder(flags.save_dir)).prior_sample
@@ -85,62 +129,21 @@ def write_prior_sample(flags: TrainerFlags, say: Say) -> None:
     say(f"Wrote {path}")
 
 
-def _evaluator(session: Session) -> Evaluator:
+def _parameters(session: Session) -> Parameters:
+    return {name: v.value() for name, v in session.variables.parameters.items()}
+
+
+def _seed(session: Session) -> int:
     assert session.checkpoint is not None
-    seed = session.flags["seed"]
-    if seed is None:
-        # Evaluating again gives the same numbers again.
-        progress = session.checkpoint.progress
-        seed = json.loads(progress)["progress"]["seed"] if progress else 0
-    parameters = {name: v.value() for name, v in session.variables.parameters.items()}
-    return Evaluator(session.config, parameters, session.checkpoint.step, seed)
+    seed: int | None = session.flags["seed"]
+    # Evaluating again gives the same numbers again.
+    return recorded_seed(session.checkpoint) if seed is None else seed
 
 
-def _evaluate(
-    session: Session,
-    evaluator: Evaluator,
-    dataset: int,
-    split: Split,
-    pass_numbers: Iterator[int],
-    title: str,
-    say: Say,
-) -> dict[str, NDArray[np.float64]]:
-    flags, config = session.flags, session.config
-    num_trials = min(len(split), flags["ps_nexamples_to_process"])
-    samples = flags["kind"] == "posterior_sample_and_average"
-    num_at_once = flags["batch_size"]
-    if samples:
-        num_at_once = max(1, rows_per_pass(config) // flags["batch_size"])
-    num_at_once = min(num_at_once, num_trials)
-    parts: list[Averages] = []
-    shown_at = time.monotonic()
-    for begin in range(0, num_trials, num_at_once):
-        batch = _padded(split, begin, min(begin + num_at_once, num_trials), num_at_once)
-        number = next(pass_numbers)
-        if samples:
-            part = evaluator.sample_and_average(dataset, batch, flags["batch_size"], number)
-        else:
-            part = evaluator.push_mean(dataset, batch, number)
-        size = min(num_at_once, num_trials - begin)
-        parts.append(Averages(*(array[:size] for array in part)))
-        if time.monotonic() - shown_at > _SECONDS_BETWEEN_LINES:
-            say(f"{title}: {begin + size} of {num_trials} trials")
-            shown_at = time.monotonic()
-    names = Averages._fields
-    arrays = {
-        name: np.concatenate(values).astype(np.float64)
-        for name, values in zip(names, zip(*parts, strict=True), strict=True)
-    }
-    if not config.has_controller:
-        del arrays["controller_outputs"]
-    assert session.checkpoint is not None
-    arrays["train_steps"] = np.full(num_trials, session.checkpoint.step, np.float64)
-    return arrays
-
-
-def _padded(split: Split, begin: int, end: int, size: int) -> Batch:
-    """Take trials, repeating the last to fill a whole batch, so that nothing is compiled anew."""
-    return split.batch(np.minimum(np.arange(begin, begin + size), end - 1))
+def recorded_seed(checkpoint: Checkpoint) -> int:
+    """Give the seed of the training that a checkpoint is of; 0 if it does not say."""
+    progress = checkpoint.progress
+    return int(json.loads(progress)["progress"]["seed"]) if progress else 0
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[np.float64]]) -> None:

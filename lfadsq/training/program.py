@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,9 +14,10 @@ from lfadsq.training.flags import TrainerFlags
 from lfadsq.training.interruption import noted_interruptions
 from lfadsq.training.posterior import write_posterior_means, write_prior_sample
 from lfadsq.training.session import Say, open_trained
+from lfadsq.training.together import Outcome, train_together
 from lfadsq.training.trainer import train
 
-__all__ = ["run"]
+__all__ = ["run", "run_together"]
 
 
 def run(values: Mapping[str, Any], say: Say) -> int:
@@ -32,7 +33,7 @@ def run(values: Mapping[str, Any], say: Say) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 128 plus the number of the signal that stopped training.
+        Exit status: 0, or 128 plus the number of the signal that stopped it.
 
     Raises
     ------
@@ -54,5 +55,42 @@ def run(values: Mapping[str, Any], say: Say) -> int:
         elif flags["kind"] == "prior_sample":
             write_prior_sample(flags, say)
         else:
-            write_posterior_means(flags, say)
+            with noted_interruptions() as interruption:
+                return write_posterior_means(flags, say, interruption)
     return 0
+
+
+def run_together(
+    runs: Sequence[tuple[str, Mapping[str, Any]]], device: str | None, say: Say
+) -> list[Outcome]:
+    """Train several runs in this process.
+
+    Parameters
+    ----------
+    runs : sequence of (name, mapping of str to object)
+        Flags by name, as for `run`.
+    device : str, optional
+        In place of that of the flags.
+    say : callable
+        Is given every line meant for standard output.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the runs.
+
+    Raises
+    ------
+    LfadsqError
+        If they cannot be trained together, or one of them cannot begin.
+    """
+    given = {} if device is None else {"device": device}
+    described = [(name, TrainerFlags.from_values(**{**values, **given})) for name, values in runs]
+    first = described[0][1]
+    chosen = choose_device(first["device"], allow_gpu_growth=first["allow_gpu_growth"], say=say)
+    if chosen == "/cpu:0":
+        share_threads()
+    with tf.device(chosen), noted_interruptions() as interruption:
+        return train_together(
+            described, say, interruption, device=chosen, stacked=chosen != "/cpu:0"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -24,11 +24,11 @@ from lfadsq.model.network import (
 )
 from lfadsq.model.optimizer import adam_step, clip_gradients
 from lfadsq.training.data import Batch
+from lfadsq.training.devices import num_towers
+from lfadsq.training.seeds import EXAMPLE_STREAM, stream_seed, training_seed, validation_stream
 from lfadsq.training.variables import ModelVariables
 
-__all__ = ["BatchCosts", "Example", "ModelSteps"]
-
-_VALIDATION_STREAM = 1_000
+__all__ = ["BatchCosts", "Example", "ModelSteps", "Steps", "costs_vector", "example_means"]
 
 
 class BatchCosts(NamedTuple):
@@ -53,11 +53,34 @@ class BatchCosts(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One validation trial and what the model makes of it; shapes are (time, ...)."""
+    """Posterior means of one trial.
 
-    data: NDArray[np.float32]
+    Attributes
+    ----------
+    rates : ndarray, shape (time, channel) or (time, 2 channel), float32
+        See `network.output_dist_params`.
+    factors : ndarray, shape (time, factor), float32
+    inferred_inputs : ndarray, shape (time, input), float32
+        No elements without a controller.
+    """
+
     rates: NDArray[np.float32]
     factors: NDArray[np.float32]
+    inferred_inputs: NDArray[np.float32]
+
+
+class Steps(Protocol):
+    """What a training needs computed; see `ModelSteps`."""
+
+    def train(self, dataset: int, batch: Batch) -> BatchCosts: ...  # noqa: D102
+
+    def validate(self, dataset: int, index: int, batch: Batch) -> BatchCosts: ...  # noqa: D102
+
+    def posterior_means(  # noqa: D102
+        self, dataset: int, trial: Batch, num_samples: int
+    ) -> Example: ...
+
+    def settle(self) -> None: ...  # noqa: D102
 
 
 class ModelSteps:
@@ -78,6 +101,7 @@ class ModelSteps:
         self._config = config
         self._variables = variables
         self._seed = seed
+        self._num_towers = num_towers(variables.learning_rate.device)
         self._train = tf.function(self._train_step, autograph=False)
         self._validate = tf.function(self._validation_step, autograph=False)
 
@@ -85,11 +109,29 @@ class ModelSteps:
         """Update the variables on one batch of a dataset."""
         return _as_numbers(self._train(dataset, *map(tf.constant, batch)))
 
-    def validate(self, dataset: int, index: int, batch: Batch) -> tuple[BatchCosts, Example]:
-        """Give the costs of a validation batch, the `index`-th of its epoch, and one trial."""
-        stream = tf.constant(index, tf.int64)
-        costs, rates, factors = self._validate(dataset, stream, *map(tf.constant, batch))
-        return _as_numbers(costs), Example(batch.data[0], rates.numpy(), factors.numpy())
+    def validate(self, dataset: int, index: int, batch: Batch) -> BatchCosts:
+        """Give the costs of a validation batch, the `index`-th of its epoch."""
+        stream = tf.constant(validation_stream(index), tf.int64)
+        return _as_numbers(self._validate(dataset, stream, *map(tf.constant, batch))[0])
+
+    def posterior_means(self, dataset: int, trial: Batch, num_samples: int) -> Example:
+        """Average samples of the posterior of one trial.
+
+        With as many samples as a validation batch has trials, nothing is compiled for it.
+
+        Parameters
+        ----------
+        dataset : int
+        trial : Batch
+            Of one trial.
+        num_samples : int
+        """
+        stream = tf.constant(EXAMPLE_STREAM, tf.int64)
+        copies = (tf.constant(np.repeat(values, num_samples, axis=0)) for values in trial)
+        return Example(*(mean.numpy() for mean in self._validate(dataset, stream, *copies)[1:]))
+
+    def settle(self) -> None:
+        """Bring the variables up to date, which here they are (see `together`)."""
 
     def _train_step(
         self, dataset: int, data: tf.Tensor, ext_input: tf.Tensor, log_factorials: tf.Tensor
@@ -97,7 +139,7 @@ class ModelSteps:
         config, variables = self._config, self._variables
         described = config.datasets[dataset]
         step = variables.global_step
-        seed = tf.stack([tf.constant(self._seed, tf.int64), step])
+        seed = training_seed(self._seed, step)
         batch_size = int(data.shape[0])
         noise = draw_noise(config, batch_size, seed)
         masks = draw_masks(config, described, batch_size, seed)
@@ -108,28 +150,33 @@ class ModelSteps:
             costs.total, variables.trained, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         clipped, norm = clip_gradients(gradients, config.max_grad_norm)
-        numbers = _stacked(costs, norm)
-        # Costs are those before the update, so they must be read before it.
-        with tf.control_dependencies([numbers]):
+        numbers = costs_vector(costs, norm)
+
+        def update() -> tf.Tensor:
             adam_step(variables.parameters, clipped, variables.adam, variables.learning_rate)
-            step.assign_add(1)
+            return step.assign_add(1)
+
+        # Costs are those before the update, so they must be read before it. One that is not finite
+        # changes nothing, so that its cause can still be found.
+        with tf.control_dependencies([numbers]):
+            is_finite = tf.math.is_finite(costs.total) & tf.math.is_finite(norm)
+            tf.cond(is_finite, update, lambda: tf.identity(step))
         return numbers
 
     def _validation_step(
         self,
         dataset: int,
-        index: tf.Tensor,
+        stream: tf.Tensor,
         data: tf.Tensor,
         ext_input: tf.Tensor,
         log_factorials: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        seed = tf.stack([tf.constant(self._seed, tf.int64), self._variables.global_step])
-        seed = tf.random.experimental.stateless_fold_in(seed, _VALIDATION_STREAM + index)
+    ) -> tuple[tf.Tensor, ...]:
+        seed = stream_seed(self._seed, self._variables.global_step, stream)
         noise = draw_noise(self._config, int(data.shape[0]), seed)
         described = self._config.datasets[dataset]
         costs, generation = self._costs(described, data, ext_input, log_factorials, noise, None)
-        rates = output_dist_params(self._config, generation.heads)[:, 0]
-        return _stacked(costs, tf.constant(math.nan)), rates, generation.factors[:, 0]
+        means = example_means(self._config, generation)
+        return costs_vector(costs, tf.constant(math.nan)), *means
 
     def _costs(
         self,
@@ -145,7 +192,15 @@ class ModelSteps:
         encoding = encode(config, parameters, dataset, data, ext_input, masks)
         g0 = sample_g0(encoding.post_g0_mean, encoding.post_g0_logvar, noise.g0)
         generation = decode(
-            config, parameters, dataset, g0, encoding.ci, ext_input, noise.co, masks
+            config,
+            parameters,
+            dataset,
+            g0,
+            encoding.ci,
+            ext_input,
+            noise.co,
+            masks,
+            num_towers=self._num_towers,
         )
         terms = trial_terms(
             config, parameters, data, log_factorials, encoding, generation, noise.co
@@ -158,7 +213,17 @@ def _as_numbers(costs: tf.Tensor) -> BatchCosts:
     return BatchCosts(*map(float, costs.numpy()))
 
 
-def _stacked(costs: Costs, grad_norm: tf.Tensor) -> Any:
+def example_means(config: ModelConfig, generation: Generation) -> tuple[tf.Tensor, ...]:
+    """Give what `Example` holds, averaged over the trials of a batch; the axes of runs stay."""
+    rates = output_dist_params(config, generation.heads)
+    inputs = generation.controller_outputs
+    if inputs is None:
+        inputs = rates[..., :0]
+    return tuple(tf.reduce_mean(output, -2) for output in (rates, generation.factors, inputs))
+
+
+def costs_vector(costs: Costs, grad_norm: tf.Tensor) -> tf.Tensor:
+    """Give the numbers of `BatchCosts` as one tensor."""
     return tf.stack(
         [
             costs.total,

@@ -3,7 +3,8 @@
 Where the original has faults, this does what one expects: a resumed training goes on with the
 epoch, batch, cost history, lowest validation cost and random draws where it stopped, and
 ``fitlog.csv`` holds every epoch once; data without validation trials and data of exactly one batch
-can be trained on; the model of the lowest validation cost is never replaced by a worse one.
+can be trained on; the model of the lowest validation cost is never replaced by a worse one;
+``do_reset_learning_rate`` resets it once, not again whenever that training is resumed.
 """
 
 from __future__ import annotations
@@ -11,37 +12,51 @@ from __future__ import annotations
 import logging
 import math
 import secrets
+import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from lfadsq.errors import DatasetError, NonFiniteCostError
-from lfadsq.files import make_folder
+from lfadsq.files import make_folder, remove_asides
 from lfadsq.paths import OutputPaths
-from lfadsq.training.batches import epoch_batches, jittered
-from lfadsq.training.checkpoints import LOWEST_VALIDATION, ROLLING, Checkpoint, CheckpointStore
+from lfadsq.training.batches import BatchIndex, epoch_batches, jittered
+from lfadsq.training.checkpoints import (
+    LOWEST_VALIDATION,
+    ROLLING,
+    CheckpointStore,
+    newest_pointed,
+)
 from lfadsq.training.data import Batch, Split, log_factorials
+from lfadsq.training.diagnosis import first_bad_quantity
+from lfadsq.training.example_pictures import ExamplePictures
+from lfadsq.training.example_trials import is_pictured, read_example_trials
+from lfadsq.training.failure import FailedBatch, is_finite, not_finite_error
 from lfadsq.training.flags import TrainerFlags
-from lfadsq.training.interruption import Interruption
+from lfadsq.training.interruption import Interruption, StopRequested
 from lfadsq.training.logs import (
     EpochReport,
     EventLog,
     FitLogFile,
-    example_image,
     write_hyperparameters,
 )
 from lfadsq.training.progress import CostSums, TrainingProgress
+from lfadsq.training.provenance import ProvenanceRecord, data_files, describe_device
+from lfadsq.training.reporter import Reporter
+from lfadsq.training.resumption import goes_on_after_reset, progress_to_go_on_from
 from lfadsq.training.schedule import (
     decide_learning_rate,
     is_lowest_validation,
     should_save_rolling,
 )
+from lfadsq.training.seeds import training_seed, validation_seed
 from lfadsq.training.session import Say, Session, open_session
-from lfadsq.training.steps import BatchCosts, Example, ModelSteps
+from lfadsq.training.status import TrainingState
+from lfadsq.training.steps import BatchCosts, ModelSteps, Steps
 
-__all__ = ["STOP_LINE", "Trainer", "train"]
+__all__ = ["STOP_LINE", "Trainer", "open_training", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,28 +75,54 @@ def train(flags: TrainerFlags, say: Say, interruption: Interruption) -> int:
     say : callable
         Is given every line meant for standard output.
     interruption : Interruption
-        Looked at after every batch.
+        Looked at after every batch; what takes longer is left when it comes.
 
     Returns
     -------
     int
         0 when training ended by itself; 128 plus the number of the signal that stopped it, after
-        a checkpoint was written from which it goes on at the next batch.
+        a checkpoint was written from which it goes on at the next batch. Before the first batch
+        nothing is written then.
 
     Raises
     ------
     DatasetError, ConfigError, CheckpointError
         If it cannot begin; nothing was written.
     NonFiniteCostError
-        If the cost became not a number; the checkpoints before it are kept.
+        If the cost or its gradient became infinite or not a number: the parameters were not
+        changed by that batch, and the checkpoints before it are kept.
     StorageError
         If something cannot be written; the checkpoints before it are kept.
     """
     seed = secrets.randbelow(2**31) if flags["seed"] is None else flags["seed"]
+    try:
+        with interruption.may_leave():
+            session, progress = open_training(flags, seed)
+    except StopRequested:
+        assert interruption.signal_number is not None
+        say(f"Stopped by signal {interruption.signal_number} before training began.")
+        return 128 + interruption.signal_number
+    trainer = Trainer(session, progress, say, interruption)
+    return trainer.run()
+
+
+def open_training(flags: TrainerFlags, seed: int) -> tuple[Session, TrainingProgress]:
+    """Make ready what a training begins or goes on from.
+
+    Parameters
+    ----------
+    flags : TrainerFlags
+    seed : int
+        Where the flags give none and there is no checkpoint.
+
+    Raises
+    ------
+    DatasetError, ConfigError, CheckpointError
+        If it cannot begin; nothing was written.
+    """
     session = open_session(flags, seed)
     _check_batch_size(session)
-    trainer = Trainer(session, _progress_of(session, seed), say, interruption)
-    return trainer.run()
+    return session, progress_to_go_on_from(session, seed)
 
 
 def _check_batch_size(session: Session) -> None:
@@ -99,30 +140,6 @@ def _check_batch_size(session: Session) -> None:
                 )
 
 
-def _progress_of(session: Session, seed: int) -> TrainingProgress:
-    checkpoint = session.checkpoint
-    if checkpoint is None:
-        return TrainingProgress(seed)
-    if checkpoint.progress is None:
-        # A checkpoint of the original trainer: its log tells the epoch.
-        log = FitLogFile(OutputPaths(session.flags.save_dir).fit_log(session.flags["csv_log"]))
-        log.drop_after(checkpoint.step)
-        return TrainingProgress(seed, epoch=log.last_epoch() + 1)
-    stored = TrainingProgress.from_json(checkpoint.progress)
-    given = session.flags["seed"]
-    progress = stored if given is None else replace(stored, seed=given)
-    if progress.seed != stored.seed or _batches_differ(checkpoint, session):
-        # The epoch in progress consisted of other batches, so it begins anew.
-        progress = replace(progress, sums=CostSums())
-    return progress
-
-
-def _batches_differ(checkpoint: Checkpoint, session: Session) -> bool:
-    recorded = session.recorded()
-    names = ("batch_size", "dataset_names")
-    return any(checkpoint.flags.get(name) != recorded[name] for name in names)
-
-
 class Trainer:
     """One training in progress.
 
@@ -132,10 +149,17 @@ class Trainer:
     progress : TrainingProgress
     say, interruption
         See `train`.
+    steps : Steps, optional
+        What computes; by default this model alone.
     """
 
     def __init__(
-        self, session: Session, progress: TrainingProgress, say: Say, interruption: Interruption
+        self,
+        session: Session,
+        progress: TrainingProgress,
+        say: Say,
+        interruption: Interruption,
+        steps: Steps | None = None,
     ) -> None:
         self._session = session
         self._flags = replace(session.flags, values={**session.flags.values, "seed": progress.seed})
@@ -149,31 +173,58 @@ class Trainer:
         self._lowest = CheckpointStore(
             folder, LOWEST_VALIDATION, f"{stem}_lve", self._flags["max_ckpt_to_keep_lve"]
         )
-        self._steps = ModelSteps(session.config, session.variables, progress.seed)
-        self._example: Example | None = None
+        self._steps = steps or ModelSteps(session.config, session.variables, progress.seed)
+        self._built: set[int] = set()
+        self._reporter = Reporter(self._flags, self._paths.progress, say)
+        self._provenance = ProvenanceRecord(self._paths.provenance)
 
     def run(self) -> int:
         """Train until the learning rate falls below ``learning_rate_stop`` (see `train`)."""
-        variables = self._session.variables
-        if self._flags["do_reset_learning_rate"]:
-            variables.learning_rate.assign(self._flags["learning_rate_init"])
+        if self._flags["do_reset_learning_rate"] and not self._goes_on_after_reset:
+            self._session.variables.learning_rate.assign(self._flags["learning_rate_init"])
         if self._has_ended:
+            self._reporter.ended_before(self._progress, self._step, self._learning_rate)
             self._say(STOP_LINE)
             return 0
+        state = TrainingState.FAILED
         self._begin()
-        events = EventLog(self._paths.log_dir, self._step)
+        try:
+            status = self._run()
+            state = TrainingState.STOPPED if status else TrainingState.FINISHED
+            return status
+        finally:
+            self._provenance.end(completely=state is TrainingState.FINISHED)
+            self._reporter.end(state, self._step)
+
+    def _run(self) -> int:
+        events = EventLog(self._paths.log_dir, self._reported_step + 1)
+        pictures = ExamplePictures(
+            read_example_trials(self._flags, self._session.inputs[0]),
+            self._steps,
+            self._flags["batch_size"],
+            events,
+        )
         try:
             while True:
-                if not self._train_epoch():
-                    return self._stop()
-                report = self._validate()
-                if report is None:
+                is_whole = self._progress.sums.num_batches == 0
+                self._reporter.pace.begin_epoch()
+                try:
+                    self._train_epoch()
+                    with self._interruption.may_leave():
+                        report = self._validate()
+                except StopRequested:
                     return self._stop()
                 self._finish_epoch(report, events)
+                self._reporter.pace.end_epoch(is_whole=is_whole)
+                self._reporter.epoch(report, self._progress, self._learning_rate)
+                if self._has_ended or is_pictured(report.epoch):
+                    pictures.show(report.epoch, report.step)
                 if self._has_ended:
+                    pictures.wait()
                     self._say(STOP_LINE)
                     return 0
         finally:
+            pictures.close()
             events.close()
 
     @property
@@ -181,44 +232,92 @@ class Trainer:
         return int(self._session.variables.global_step.numpy())
 
     @property
+    def _reported_step(self) -> int:
+        """The last step at which an epoch may have been reported for good.
+
+        A training that was stopped in validation reports its epoch at the step it resumes from:
+        what a process has reported there that was killed later is reported once more.
+        """
+        return self._step - (1 if self._progress.sums.num_batches else 0)
+
+    @property
+    def _learning_rate(self) -> float:
+        return float(self._session.variables.learning_rate.numpy())
+
+    @property
     def _has_ended(self) -> bool:
-        rate = float(self._session.variables.learning_rate.numpy())
-        return bool(rate < self._flags["learning_rate_stop"])
+        return bool(self._learning_rate < self._flags["learning_rate_stop"])
+
+    @property
+    def _goes_on_after_reset(self) -> bool:
+        return goes_on_after_reset(self._session.checkpoint) and not self._has_ended
+
+    def _recorded(self) -> dict[str, Any]:
+        return replace(self._session, flags=self._flags).recorded()
 
     def _stream(self, *keys: int) -> np.random.Generator:
         return np.random.default_rng([self._progress.seed, *keys])
 
     def _begin(self) -> None:
-        make_folder(self._flags.save_dir)
-        self._fit_log.drop_after(self._step if self._session.checkpoint else -1)
-        recorded = replace(self._session, flags=self._flags).recorded()
-        write_hyperparameters(self._paths.hyperparameters(self._step), recorded)
+        folder = make_folder(self._flags.save_dir)
+        paths = self._paths
+        fit_log, record = paths.fit_log(self._flags["csv_log"]), paths.hyperparameters(self._step)
+        pointers = folder / ROLLING, folder / LOWEST_VALIDATION
+        remove_asides(*pointers, fit_log, record, paths.progress, paths.provenance)
+        self._fit_log.drop_after(self._reported_step if self._session.checkpoint else -1)
+        write_hyperparameters(record, self._recorded())
+        self._provenance.begin(
+            step=self._step,
+            device=describe_device(self._session.variables.learning_rate.device),
+            flags=self._recorded(),
+            files=data_files(self._flags, [item.name for item in self._session.inputs]),
+        )
+        self._reporter.begin(self._progress, self._step, self._learning_rate)
         if self._session.checkpoint is not None:
             self._say(f"Resuming from {self._session.checkpoint.prefix.name}.")
         if not any(len(item.valid) for item in self._session.inputs):
             self._say("No validation trials: checkpoint_lve will not be written.")
 
-    def _train_epoch(self) -> bool:
-        """Train on the rest of the epoch's batches; tell whether it was finished."""
+    def _train_epoch(self) -> None:
+        """Train on the rest of the epoch's batches."""
         progress, inputs = self._progress, self._session.inputs
         batches = epoch_batches(
             [len(item.train) for item in inputs],
             self._flags["batch_size"],
             self._stream(_BATCH_STREAM, progress.epoch),
         )
-        for index in batches[progress.sums.num_batches :]:
-            if self._interruption.signal_number is not None:
-                return False
-            batch = self._batch(
-                inputs[index.dataset].train, index.trials, _JITTER_STREAM, self._step
+        for number in range(progress.sums.num_batches, len(batches)):
+            self._interruption.leave_if_asked()
+            index, step = batches[number], self._step
+            batch = self._batch(inputs[index.dataset].train, index.trials, _JITTER_STREAM, step)
+            began_s = time.perf_counter()
+            costs = self._train_batch(index.dataset, batch)
+            self._reporter.pace.time_batch(
+                ("train", index.dataset), time.perf_counter() - began_s, trains=True
             )
-            costs = self._steps.train(index.dataset, batch)
-            self._check_finite(costs, "training")
+            if not is_finite(costs, trains=True):
+                raise self._not_finite(costs, batch, index, number, step, trains=True)
             progress.sums.add(**costs._asdict())
-        return True
 
-    def _validate(self) -> EpochReport | None:
-        """Give the epoch's report; none if the process was asked to end."""
+    def _train_batch(self, dataset: int, batch: Batch) -> BatchCosts:
+        """Take one step; the first of a dataset may be left, as building its graph takes long."""
+        if dataset in self._built:
+            return self._steps.train(dataset, batch)
+        variables = self._session.variables.on_disk()
+        before = {name: variable.numpy() for name, variable in variables.items()}
+        try:
+            with self._interruption.may_leave():
+                costs = self._steps.train(dataset, batch)
+        except StopRequested:
+            # The step may have been taken, but its costs are lost.
+            for name, variable in variables.items():
+                variable.assign(before[name])
+            raise
+        self._built.add(dataset)
+        return costs
+
+    def _validate(self) -> EpochReport:
+        """Give the epoch's report."""
         progress, inputs = self._progress, self._session.inputs
         sums = CostSums()
         batches = epoch_batches(
@@ -226,14 +325,18 @@ class Trainer:
             self._flags["batch_size"],
             self._stream(_VALIDATION_STREAM, progress.epoch),
         )
+        step = self._step
         for number, index in enumerate(batches):
-            if self._interruption.signal_number is not None:
-                return None
+            self._interruption.leave_if_asked()
             split = inputs[index.dataset].valid
-            keys = (_VALIDATION_JITTER_STREAM, self._step, number)
-            batch = self._batch(split, index.trials, *keys)
-            costs, self._example = self._steps.validate(index.dataset, number, batch)
-            self._check_finite(costs, "validation")
+            batch = self._batch(split, index.trials, _VALIDATION_JITTER_STREAM, step, number)
+            began_s = time.perf_counter()
+            costs = self._steps.validate(index.dataset, number, batch)
+            self._reporter.pace.time_batch(
+                ("valid", index.dataset), time.perf_counter() - began_s, trains=False
+            )
+            if not is_finite(costs, trains=False):
+                raise self._not_finite(costs, batch, index, number, step, trains=False)
             sums.add(**costs._asdict())
         trained = progress.sums
         return EpochReport(
@@ -255,14 +358,36 @@ class Trainer:
         data = jittered(batch.data, width, self._stream(*jitter_keys))
         return Batch(data, batch.ext_input, log_factorials(data, is_poisson=True))
 
-    def _check_finite(self, costs: BatchCosts, what: str) -> None:
-        if not math.isfinite(costs.total):
-            raise NonFiniteCostError(
-                f"the {what} cost became {costs.total} in epoch {self._progress.epoch} at step "
-                f"{self._step} (recon {costs.recon}, kl {costs.kl}, l2 {costs.l2})",
-                "try a lower learning_rate_init or max_grad_norm, and look at the data for very "
-                "large counts",
-            )
+    def _not_finite(
+        self,
+        costs: BatchCosts,
+        batch: Batch,
+        index: BatchIndex,
+        number: int,
+        step: int,
+        *,
+        trains: bool,
+    ) -> NonFiniteCostError:
+        variables, config = self._session.variables, self._session.config
+        if trains:
+            seed = training_seed(self._progress.seed, step)
+        else:
+            seed = validation_seed(self._progress.seed, step, number)
+        self._steps.settle()
+        finding = first_bad_quantity(
+            config,
+            variables.parameters,
+            list(variables.trained),
+            config.datasets[index.dataset],
+            batch,
+            seed,
+            step,
+            trains=trains,
+        )
+        (file,) = data_files(self._flags, [self._session.inputs[index.dataset].name])
+        failed = FailedBatch(self._progress.epoch, number, step, trains, file, index.trials)
+        pointer = self._flags.save_dir / self._flags["checkpoint_pb_load_name"]
+        return not_finite_error(failed, costs, finding, newest_pointed(pointer))
 
     def _finish_epoch(self, report: EpochReport, events: EventLog) -> None:
         progress, flags = self._progress, self._flags
@@ -279,14 +404,14 @@ class Trainer:
         if is_lowest:
             progress.lowest_valid_total = report.total[1]
         rate = self._session.variables.learning_rate
-        self._write_events(report, events, float(rate.numpy()))
+        self._write_events(report, events, self._learning_rate)
         decision = decide_learning_rate(
             progress.history, report.total[0], flags["learning_rate_n_to_compare"]
         )
         progress.history.append(decision.stored_cost)
         if decision.decays:
             rate.assign(rate * flags["learning_rate_decay_factor"])
-            self._say(f"     Decreasing learning rate to {float(rate.numpy()):f}.")
+            self._say(f"     Decreasing learning rate to {self._learning_rate:f}.")
         progress.sums = CostSums()
         progress.epoch += 1
         # The log comes first: lines without their checkpoint are dropped on resuming, but a line
@@ -305,8 +430,10 @@ class Trainer:
         return 128 + number
 
     def _save(self, store: CheckpointStore) -> str:
-        recorded = replace(self._session, flags=self._flags).recorded()
-        progress = self._progress.to_json(recorded)
+        # A checkpoint that outlives a loss of power must not leave the log behind.
+        self._fit_log.sync()
+        self._steps.settle()
+        progress = self._progress.to_json(self._recorded())
         return store.save(self._step, self._session.variables.on_disk(), progress).name
 
     def _write_events(self, report: EpochReport, events: EventLog, learning_rate: float) -> None:
@@ -324,14 +451,9 @@ class Trainer:
             values[f"LFADS/{name}_cost__train_"] = trained
             if not math.isnan(valid):
                 values[f"LFADS/{name}_cost__valid_"] = valid
+        self._steps.settle()
         values.update(self._prior_of_inputs())
         events.scalars(report.step, values)
-        if self._example is not None and should_save_rolling(report.epoch):
-            rates = self._example.rates[:, : self._example.data.shape[1]]
-            picture = example_image(self._example.data, rates, self._example.factors)
-            png = tf.io.encode_png(picture[..., np.newaxis]).numpy()
-            events.image(report.step, "LFADS/Example_trial", png, picture.shape)
-        events.flush()
 
     def _prior_of_inputs(self) -> dict[str, float]:
         config, parameters = self._session.config, self._session.variables.parameters

@@ -76,8 +76,19 @@ def test_jitter_is_from_minus_width_to_width_minus_one() -> None:
 
 
 def test_jitter_reflects_at_both_ends() -> None:
-    counts = np.zeros((2000, 10, 1), np.float32)
-    counts[:, 0] = 1
-    counts[:, 9] = 1
-    moved = jittered(counts, 2, np.random.default_rng(0)).sum((0, 2))
-    assert set(np.flatnonzero(moved)) == {0, 1, 7, 8, 9}
+    """The first and the last bin are mirrors, as in the original: they do not count twice."""
+    counts = np.zeros((4000, 10, 2), np.float32)
+    counts[:, 0, 0] = 1
+    counts[:, 9, 1] = 1
+    first, last = jittered(counts, 2, np.random.default_rng(0)).sum(0).T / 4000
+    # From 0 by -2, -1, 0 or 1; from 9 likewise.
+    np.testing.assert_allclose(first, [0.25, 0.5, 0.25, 0, 0, 0, 0, 0, 0, 0], atol=0.04)
+    np.testing.assert_allclose(last, [0, 0, 0, 0, 0, 0, 0, 0.25, 0.5, 0.25], atol=0.04)
+
+
+def test_jitter_wider_than_the_trial_is_reflected_again() -> None:
+    counts = np.zeros((4000, 3, 1), np.float32)
+    counts[:, 1] = 1
+    moved = jittered(counts, 5, np.random.default_rng(0)).sum((0, 2)) / 4000
+    # From 1 by -5 to 4: to bins -4 to 5, which are 0, 1, 2, 1, 0, 1, 2, 1, 0, 1.
+    np.testing.assert_allclose(moved, [0.3, 0.5, 0.2], atol=0.04)

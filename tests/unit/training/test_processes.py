@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from lfadsq.training.checkpoints import load_newest
+from lfadsq.training.status import TrainingState, read_status
 
 DEADLINE_S = 60.0
 
@@ -85,6 +86,32 @@ def test_a_killed_training_ends_like_one_that_was_not(
     assert theirs is not None
     for name, value in theirs.values.items():
         np.testing.assert_array_equal(ours.values[name], value, err_msg=name)
+
+
+def test_a_warning_while_the_graph_is_built_is_heeded_at_once(
+    flags: dict[str, Any], tmp_path: Path, write_input: Callable[..., Path]
+) -> None:
+    """SIGUSR1, as batch systems warn, in the first step of a long model, which takes seconds."""
+    counts = np.ones((40, 300, 5), np.int64)
+    write_input(tmp_path / "in", train_data=counts[:24], valid_data=counts[24:])
+    out = tmp_path / "out"
+    signalled = []
+
+    def is_time() -> bool:
+        if not (out / "provenance.json").exists():
+            return False
+        signalled.append(time.monotonic())
+        return True
+
+    status = killed_when({**flags, "co_dim": 2}, signal.SIGUSR1, is_time)
+    assert status == 128 + signal.SIGUSR1
+    assert time.monotonic() - signalled[0] < 10.0  # a second, but for a busy machine
+    checkpoint = load_newest(out, "checkpoint")
+    assert checkpoint is not None
+    assert checkpoint.step == 0
+    found = read_status(out / "progress.json")
+    assert found is not None
+    assert found.state is TrainingState.STOPPED
 
 
 def test_the_three_calls_of_a_generated_script(flags: dict[str, Any], tmp_path: Path) -> None:
