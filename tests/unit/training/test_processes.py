@@ -69,7 +69,14 @@ def whole_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("never_killed") / "out"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_training_ends_like_one_that_was_not(
     long_flags: dict[str, Any], tmp_path: Path, whole_folder: Path, number: int
 ) -> None:
@@ -170,6 +177,7 @@ def test_help_lists_every_flag_without_tensorflow() -> None:
         assert flag in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_checkpoint_before(
     long_flags: dict[str, Any], tmp_path: Path
 ) -> None:

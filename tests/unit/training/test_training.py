@@ -134,7 +134,10 @@ def whole_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("never_stopped") / "out"
 
 
-@pytest.mark.parametrize("num_batches", [1, 3, 14])
+@pytest.mark.parametrize(
+    "num_batches",
+    [14, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 3))],
+)
 def test_a_stopped_training_goes_on_as_if_it_had_not(
     flags: dict[str, Any],
     tmp_path: Path,
