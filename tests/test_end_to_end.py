@@ -101,6 +101,7 @@ def test_a_second_queue_finds_nothing_to_do(trained):
     assert {log: log.stat().st_mtime_ns for log in before} == before
 
 
+@pytest.mark.slow
 def test_a_copied_collection_runs_where_it_is(trained, tmp_path):
     copy = tmp_path / "another machine" / "tiny"
     shutil.copytree(trained.path, copy, symlinks=True)
@@ -115,6 +116,7 @@ def test_a_copied_collection_runs_where_it_is(trained, tmp_path):
     assert trained.runs[0].paths.log.stat().st_mtime_ns == original
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_running_and_the_next_queue_goes_on(tmp_path):
     # It would train for a long time; what is interrupted is in the middle.
     collection = make_collection(tmp_path, [small_params(c_learning_rate_decay_factor=0.999)])
@@ -165,6 +167,7 @@ def train_together(*folders, **kwargs):
     )
 
 
+@pytest.mark.slow
 def test_runs_of_a_sweep_are_trained_together_and_then_sampled_by_the_queue(tmp_path):
     root = tmp_path / "it's $HOME; a lab"
     sweep = [small_params(c_keep_prob=keep_prob) for keep_prob in (0.8, 1.0)]
