@@ -363,6 +363,7 @@ def test_every_pair_of_options(number: int, monkeypatch: pytest.MonkeyPatch) -> 
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_compiled_as_the_trainer_does(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +390,7 @@ def test_compiled_as_the_trainer_does(
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_long_trials(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Too long to be unrolled into one graph; the backward encoders meet every bin as well."""
     case = Case(weight_scale=0.4, **options)

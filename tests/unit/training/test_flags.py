@@ -151,6 +151,7 @@ def first_costs(flags: dict[str, Any], tmp_path: Path) -> list[float]:
     return [model.train(0, batch).total for _ in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_uncompiled")
 @pytest.mark.parametrize("name", [*EFFECTS, *sorted(WITHOUT_EFFECT)])
 def test_the_costs_of_the_first_steps_depend_on_it(
@@ -206,6 +207,7 @@ def test_every_kind_writes_its_files_under_the_stem(small: dict[str, Any], tmp_p
             assert {values.shape[0] for values in file.values()} == {4}
 
 
+@pytest.mark.slow
 def test_names_and_numbers_of_what_training_keeps(
     small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +254,7 @@ def test_training_goes_on_from_the_pointer_that_is_named(
     assert f"going on from {after.prefix}" in caplog.text
 
 
+@pytest.mark.slow
 def test_jitter_is_in_training_and_not_in_evaluation(small: dict[str, Any], tmp_path: Path) -> None:
     small |= {"learning_rate_decay_factor": 0.1}
     logs = []
@@ -272,6 +275,7 @@ def test_jitter_is_in_training_and_not_in_evaluation(small: dict[str, Any], tmp_
     np.testing.assert_array_equal(*means)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_follows_its_flags(small: dict[str, Any]) -> None:
     n_to_compare = 3
     rates = {"learning_rate_init": 0.02, "learning_rate_decay_factor": 0.5}

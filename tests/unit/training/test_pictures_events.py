@@ -174,6 +174,7 @@ def test_an_unusable_truth_is_left_out_with_a_warning(
     assert "lfads_dataset001.h5" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_is_drawn_are_the_posterior_means(flags: dict[str, Any], tmp_path: Path) -> None:
     """Those that ``posterior_sample_and_average`` writes, up to the error of sampling."""
     flags |= {"co_dim": 2, "learning_rate_stop": 0.008}
@@ -231,6 +232,7 @@ def test_a_training_shows_the_same_trials_again_and_again(
     assert log == (tmp_path / "out" / "fitlog.csv").read_text()
 
 
+@pytest.mark.slow
 def test_gaussian_data_without_validation_trials_are_pictured(
     flags: dict[str, Any], tmp_path: Path, write_input: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -326,6 +326,7 @@ def file_contents_of_valid(folder: Path) -> dict[str, Any]:
     return file_contents(folder / "out" / f"model_runs_dataset001.h5_valid_{SAMPLE}")
 
 
+@pytest.mark.slow
 def test_a_killed_sampling_goes_on_to_the_same_files(
     trained: dict[str, Any], tmp_path: Path
 ) -> None:

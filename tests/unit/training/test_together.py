@@ -99,10 +99,11 @@ def assert_the_same(ours: TrainerFlags, theirs: TrainerFlags) -> None:
     ("stacked", "num_runs", "co_dim"),
     [
         (True, 2, 0),
-        pytest.param(True, 4, 1, marks=pytest.mark.slow),
-        pytest.param(False, 2, 0, marks=pytest.mark.slow),
+        (True, 4, 1),
+        (False, 2, 0),
     ],
 )
+@pytest.mark.slow
 def test_each_run_ends_as_alone(sweep: Any, stacked: bool, num_runs: int, co_dim: int) -> None:
     runs, by_themselves = (sweep(folder, num_runs, co_dim) for folder in ("together", "alone"))
     lines: list[str] = []
