@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
+from lfadsq.datasets.layouts import as_recording, list_variables
 from lfadsq.errors import DatasetError, RunNotFoundError
 from lfadsq.manager.displays import attribute_lines, class_title, short_path
 from lfadsq.manager.info_table import DatasetInfoTable
@@ -187,12 +188,17 @@ class Dataset:
         When it was recorded.
     num_trials, num_channels : int
         Its size; 0 before `load_info`.
+    raw_bin_ms : float or None [ms]
+        Set it in your class where files do not tell how wide their bins are, neither as ``timeMs``
+        nor as ``bin_ms``.
 
     Raises
     ------
     ConfigError
         If the name is empty or cannot be part of file names.
     """
+
+    raw_bin_ms: ClassVar[float | None] = None
 
     def __init__(self, collection: DatasetCollection, relative_path: str | Path) -> None:
         self.collection = collection
@@ -222,14 +228,15 @@ class Dataset:
         Returns
         -------
         dict of str to object
-            Variables by name: MAT, HDF5 and npz files as `recordings.load_recording` reads them.
+            Variables by name: MAT, HDF5 and npz files as `recordings.load_recording` reads them,
+            files made for training as `lfadsq.datasets.layouts.as_recording` arranges them.
 
         Raises
         ------
         DatasetError
-            If the file is missing or damaged.
+            If the file is missing or damaged, or its axes seem to be in another order.
         """
-        return load_recording(self.path)
+        return as_recording(load_recording(self.path), self.path, bin_ms=self.raw_bin_ms)
 
     def load_info(self) -> None:
         """Fill in what is known about the recording; override this if your files differ.
@@ -245,10 +252,14 @@ class Dataset:
         data = self.load_data()
         spikes = np.asarray(data["spikes"]) if "spikes" in data else None
         if spikes is None or spikes.ndim != 3:
-            found = "no spikes" if spikes is None else f"spikes of shape {spikes.shape}"
+            found = (
+                f"no spikes, but {list_variables(data) or 'nothing'}"
+                if spikes is None
+                else f"spikes of shape {spikes.shape}"
+            )
             raise DatasetError(
                 f"{self.path} has {found}",
-                "give spikes as (trial, channel, time), or override load_info",
+                "let load_data give spikes as (trial, channel, time), or override load_info",
             )
         self.num_trials, self.num_channels = spikes.shape[:2]
         self.subject = _text(data.get("subject", ""))

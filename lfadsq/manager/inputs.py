@@ -6,6 +6,7 @@ MATLAB what is in it (FORMATS.md 4).
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lfadsq.errors import DatasetError, StorageError
-from lfadsq.files import check_readable, written_aside
+from lfadsq.files import check_readable, storage_errors, written_aside
 from lfadsq.hdf5 import hdf5_written_aside
 from lfadsq.manager.counts import DatasetCounts, trial_blocks
 from lfadsq.manager.matfile import StreamedArray, smallest_dtype, write_mat
 
 __all__ = [
     "InputShape",
+    "add_alignment",
     "bins_per_spike_bin",
     "rebin",
     "split_trials",
@@ -240,6 +242,32 @@ def write_input_h5(
         _write_split(stored, "data", counts.counts, factor, valid_inds, np.int64)
         for key, values in given.items():
             _write_split(stored, key, values, factor, valid_inds, np.float64)
+
+
+def add_alignment(path: Path, matrix: Array, bias: Array) -> None:
+    """Add an alignment matrix to ``lfads_<dataset>.h5``.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is replaced in one step.
+    matrix : numpy.ndarray, shape (channel, factor), float64
+        How counts are read in.
+    bias : numpy.ndarray, shape (channel,), float64 [spikes/bin]
+        Mean counts, subtracted first.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read or written; then it is as it was.
+    """
+    with storage_errors(path, "read"):
+        image = io.BytesIO(path.read_bytes())
+    with h5py.File(image, "r+") as stored:
+        stored["alignment_matrix_cxf"] = np.asarray(matrix, dtype=np.float64)
+        stored["alignment_bias_c"] = np.asarray(bias, dtype=np.float64)
+    with written_aside(path) as aside:
+        aside.write_bytes(image.getbuffer())
 
 
 def _write_split(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lfadsq.device_names import parse_device_name
 from lfadsq.errors import ConfigError
+from lfadsq.manager.alignment import AlignmentOptions
 from lfadsq.manager.params import RunParams
 
 __all__ = ["check_params", "list_violations"]
@@ -134,6 +135,8 @@ def _joint_violations(params: RunParams) -> Iterator[str]:
             f"c_co_mean_corr_scale is {params.c_co_mean_corr_scale:g}, but c_co_dim is "
             f"{params.c_co_dim}: only two or more inferred inputs can correlate"
         )
-    for name in ("useAlignmentMatrix", "useSingleDatasetAlignmentMatrix"):
-        if getattr(params, name):
-            yield f"{name} is true, but this version computes no alignment matrices: set it false"
+    if params.useAlignmentMatrix or params.useSingleDatasetAlignmentMatrix:
+        try:
+            AlignmentOptions.of_params(params)
+        except ConfigError as error:
+            yield str(error)

@@ -271,11 +271,14 @@ class RunParams(HyperParamValues):
     alignmentApproach: str = hyperparam(
         "regressGlobalPCs",
         group=_STITCHING,
-        help="how alignment matrices are computed",
+        help="how alignment matrices are computed: regressGlobalPCs or ridgeRegressGlobalPCs",
         displayed=False,
     )
     alignmentExtraArgs: tuple[object, ...] = hyperparam(
-        (), group=_STITCHING, help="further arguments of that approach", displayed=False
+        (),
+        group=_STITCHING,
+        help="names and values of its options: ridgeNormalizeEach, useRidgeRegression",
+        displayed=False,
     )
     posterior_mean_kind: str = hyperparam(
         "posterior_sample_and_average",

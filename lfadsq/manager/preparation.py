@@ -2,7 +2,8 @@
 
 Data are written into a hidden folder of the collection while they are checked, dataset by dataset,
 and moved into place when all of them are there. So bad input in the last dataset leaves nothing
-behind, and no more than one dataset is in memory.
+behind, and no more than one dataset is in memory. Where datasets are aligned, averages of each are
+kept until all of a run have been read; the matrices are then added to the files.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from pathlib import Path
 
 from lfadsq.errors import ConfigError, DatasetError
 from lfadsq.files import make_folder, move_into_place, storage_errors, write_text
-from lfadsq.manager.counts import DatasetCounts
+from lfadsq.manager.alignment import (
+    AlignmentOptions,
+    MultisessionAlignmentTool,
+    average_for_alignment,
+)
+from lfadsq.manager.condition_averages import ConditionAverages
 from lfadsq.manager.datasets import Dataset
-from lfadsq.manager.inputs import InputShape, write_input_h5, write_input_info
+from lfadsq.manager.inputs import InputShape, add_alignment, write_input_h5, write_input_info
 from lfadsq.manager.param_checks import check_params
 from lfadsq.manager.progress import showing_progress
 from lfadsq.manager.runs import Run
@@ -59,6 +65,14 @@ class _Input:
         with storage_errors(self.h5, "read"):
             return self.h5.exists() and self.info.exists()
 
+    @property
+    def aligned_with(self) -> tuple[Path, ...]:
+        """Inputs whose alignment matrices are computed together with this one's, and its own."""
+        run = self.runs[0]
+        if not run.uses_alignment_matrix:
+            return ()
+        return tuple(run.data_paths.input_h5(name) for name in run.dataset_names)
+
 
 def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False) -> None:
     """Write the trainer's input and the scripts of runs.
@@ -86,7 +100,8 @@ def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False)
     for params in {id(run.params): run.params for run in runs}.values():
         check_params(params)
     inputs = _list_inputs(runs)
-    missing = [one for one in inputs if regenerate or not one.is_there]
+    missing = _list_missing(inputs, regenerate=regenerate)
+    _check_alignments(missing)
     _check_files_exist(missing)
     for one in inputs:
         if one not in missing:
@@ -137,6 +152,28 @@ def _list_inputs(runs: Sequence[Run]) -> list[_Input]:
             key = run.data_paths.input_h5(dataset.name)
             inputs.setdefault(key, _Input(dataset, run.data_paths)).runs.append(run)
     return list(inputs.values())
+
+
+def _list_missing(inputs: Sequence[_Input], *, regenerate: bool) -> list[_Input]:
+    """List what is to be written; inputs that are aligned together are written together."""
+    missing = {one.h5 for one in inputs if regenerate or not one.is_there}
+    return [one for one in inputs if one.h5 in missing or not missing.isdisjoint(one.aligned_with)]
+
+
+def _check_alignments(inputs: Sequence[_Input]) -> None:
+    """Refuse runs that share an input, but need different alignment matrices in it."""
+    for one in inputs:
+        # Only collections of before 20171107 can have such.
+        needs = {
+            (run.dataset_names, run.params.c_factors_dim) if run.uses_alignment_matrix else None
+            for run in one.runs
+        }
+        if len(needs) > 1:
+            titles = [run.generate_title() for run in one.runs[:_MOST_LISTED]]
+            raise ConfigError(
+                f"{', '.join(titles)} share {one.h5}, but need different alignment matrices in it",
+                "give the RunCollection version=20171107, or each its own collection",
+            )
 
 
 def _check_files_exist(inputs: Sequence[_Input]) -> None:
@@ -217,11 +254,15 @@ def _check_shape(prepared: _Input, shape: InputShape) -> None:
 
 def _write_inputs(folder: Path, missing: Sequence[_Input]) -> None:
     with _staging(folder) as staging, showing_progress("Preparing data", len(missing)) as advance:
-        staged = []
+        staged: list[tuple[_Input, DataPaths]] = []
+        averages: list[ConditionAverages] = []
         for number, one in enumerate(missing):
             aside = DataPaths(make_folder(staging / str(number)))
-            _stage(one, aside)
+            averages += _stage(one, aside)
             staged.append((one, aside))
+            if averages and len(averages) == len(one.aligned_with):
+                _align(staged[-len(averages) :], averages)
+                averages = []
             advance(one.dataset.name)
         for one, aside in staged:
             make_folder(one.paths.folder)
@@ -256,14 +297,27 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _stage(one: _Input, aside: DataPaths) -> None:
+def _stage(one: _Input, aside: DataPaths) -> list[ConditionAverages]:
+    """Write the files of a dataset, and give its averages if it is to be aligned."""
     run = one.runs[0]
     name = one.dataset.name
-    counts = DatasetCounts.of(run.generate_counts_for_dataset(one.dataset)).checked(name)
+    counts = run.generate_checked_counts(one.dataset)
     spike_bin_ms, ratio = run.params.spikeBinMs, run.params.trainToTestRatio
     _check_shape(one, InputShape.of_counts(counts, spike_bin_ms, ratio, name))
+    averages = [average_for_alignment(run, one.dataset, counts)] if one.aligned_with else []
     write_input_info(aside.input_info(name), counts, ratio, run.data_hash)
     write_input_h5(aside.input_h5(name), counts, spike_bin_ms, ratio, name)
+    return averages
+
+
+def _align(
+    staged: Sequence[tuple[_Input, DataPaths]], averages: Sequence[ConditionAverages]
+) -> None:
+    options = AlignmentOptions.of_params(staged[0][0].runs[0].params)
+    tool = MultisessionAlignmentTool(averages, options)
+    tool.log_quality()
+    for (one, aside), aligned in zip(staged, tool.datasets, strict=True):
+        add_alignment(aside.input_h5(one.dataset.name), aligned.matrix, aligned.bias)
 
 
 # --- links and scripts ----------------------------------------------------------------------------

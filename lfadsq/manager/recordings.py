@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import scipy.io
 
+from lfadsq.datasets.matlab import read_hdf5, read_mat5
 from lfadsq.errors import DatasetError
 from lfadsq.files import check_readable, storage_errors
 
 __all__ = ["load_recording"]
 
-_MATLAB_CLASS = "MATLAB_class"
+_log = logging.getLogger(__name__)
 
 
 def load_recording(path: Path) -> dict[str, Any]:
@@ -24,19 +25,21 @@ def load_recording(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        A MAT file (v5 to v7 by SciPy, v7.3 by h5py), another HDF5 file, or ``.npz``. The content
-        decides, not the ending.
+        A MAT file of any version, another HDF5 file, or ``.npz``. The content decides, not the
+        ending.
 
     Returns
     -------
     dict of str to object
-        Arrays with the axes that MATLAB or NumPy shows; text as `str`; structs of v7.3 as dicts,
-        cells as lists.
+        Arrays with the axes that MATLAB or NumPy shows, types unchanged; text as `str`, structs and
+        groups as dicts, cells as lists (see `lfadsq.datasets.matlab`). Variables that are Python or
+        MATLAB objects are left out with a warning.
 
     Raises
     ------
     DatasetError
-        If the file is missing, truncated, or of another format.
+        If the file is missing, truncated, or of another format; an NWB file is one, because what a
+        trial is has to be said (see `lfadsq.datasets.nwb.load_nwb`).
     StorageError
         If it cannot be read.
     """
@@ -50,13 +53,12 @@ def load_recording(path: Path) -> dict[str, Any]:
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as stored:
-                return {name: _from_hdf5(stored[name]) for name in stored if name[0] != "#"}
+                _refuse_nwb(stored, path)
+                return read_hdf5(stored)
         if zipfile.is_zipfile(path):
-            with np.load(path, allow_pickle=False) as stored:
-                return {name: _text_or_array(stored[name]) for name in stored.files}
-        loaded = scipy.io.loadmat(path)
-        return {name: _text_or_array(value) for name, value in loaded.items() if name[:2] != "__"}
-    except MemoryError:
+            return _from_npz(path)
+        return read_mat5(path)
+    except (DatasetError, MemoryError):
         raise
     # The readers raise whatever the damaged bytes make them stumble over.
     except Exception as error:
@@ -66,25 +68,49 @@ def load_recording(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _text_or_array(value: Any) -> Any:
-    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.size <= 1:
+def _refuse_nwb(stored: h5py.File, path: Path) -> None:
+    if "nwb_version" not in stored.attrs:
+        return
+    trials = stored.get("intervals/trials")
+    columns = [str(name) for name in trials.attrs.get("colnames", ())] if trials is not None else []
+    known = f"; its trials table has {', '.join(columns)}" if columns else ""
+    raise DatasetError(
+        f"{path} is an NWB file, of which it must be said what a trial is{known}",
+        "in your Dataset class, let load_data return load_nwb(self.path, event=..., "
+        "before_ms=..., after_ms=...), from lfadsq.datasets.nwb",
+    )
+
+
+def _from_npz(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        if not any(name.endswith(".npy") for name in archive.namelist()):
+            raise DatasetError(
+                f"the dataset {path} is a zip file, but holds no NumPy arrays",
+                "give the .npz that numpy.savez writes, or override load_data in your Dataset "
+                "class",
+            )
+    variables = {}
+    with np.load(path, allow_pickle=False) as stored:
+        for name in stored.files:
+            try:
+                value = stored[name]
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
+                # Unpickling runs code from the file.
+                _log.warning(
+                    "%s: left out %s, which are Python objects; to use it, save numbers or text, "
+                    "or override load_data",
+                    path.name,
+                    name,
+                )
+                continue
+            if isinstance(value, np.ndarray):
+                variables[name] = _text_or_array(value)
+    return variables
+
+
+def _text_or_array(value: np.ndarray[Any, Any]) -> Any:
+    if value.dtype.kind == "U" and value.size <= 1:
         return str(value.item()) if value.size else ""
     return value
-
-
-def _from_hdf5(node: Any) -> Any:
-    if isinstance(node, h5py.Group):
-        return {name: _from_hdf5(node[name]) for name in node}
-    if h5py.check_string_dtype(node.dtype):
-        return node.asstr()[()]
-    matlab_class = node.attrs.get(_MATLAB_CLASS)
-    if matlab_class is None:
-        return node[()]
-    if matlab_class == b"cell":
-        return [_from_hdf5(node.file[reference]) for reference in node[()].T.ravel(order="F")]
-    if "MATLAB_empty" in node.attrs:
-        return "" if matlab_class == b"char" else np.empty(tuple(node[()]))
-    array = node[()].T  # MATLAB writes column-major
-    if matlab_class == b"char":
-        return array.astype("<u2").tobytes(order="C").decode("utf-16-le")
-    return array.astype(bool) if matlab_class == b"logical" else array

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,10 +18,14 @@ from lfadsq.manager.params import RunParams
 from lfadsq.paths import CollectionPaths, DataPaths, RunPaths
 
 if TYPE_CHECKING:
+    from lfadsq.manager.alignment import MultisessionAlignmentTool
     from lfadsq.results.fit_log import FitLog
     from lfadsq.results.posterior_means import PosteriorMeans
 
 __all__ = ["Run", "RunSpec"]
+
+_SINGLE = "useSingleDatasetAlignmentMatrix"
+_FIRST_VERSION_WITH_SINGLE_DATASET_ALIGNMENT = 20171107
 
 
 class RunSpec:
@@ -187,7 +192,27 @@ class Run:
         """Whether the run is finished."""
         return self.paths.done.exists()
 
-    def generate_counts_for_dataset(self, dataset: Dataset) -> DatasetCounts:
+    @property
+    def uses_alignment_matrix(self) -> bool:
+        """Whether alignment matrices are prepared for its datasets."""
+        params = self.params
+        if self.num_datasets > 1:
+            return params.useAlignmentMatrix
+        return (
+            params.useSingleDatasetAlignmentMatrix
+            and params.version >= _FIRST_VERSION_WITH_SINGLE_DATASET_ALIGNMENT
+        )
+
+    def uses_different_data_for_alignment(self) -> bool:
+        """Tell whether alignment matrices come from other trials than the trainer's input.
+
+        Override it to return True if your `generate_counts_for_dataset` heeds its `mode`.
+        """
+        return False
+
+    def generate_counts_for_dataset(
+        self, dataset: Dataset, mode: Literal["export", "alignment"] = "export"
+    ) -> DatasetCounts:
         """Turn a recording into spike counts; override this if your files differ.
 
         It is called once for all runs that share the data, so the result may depend on those
@@ -197,6 +222,9 @@ class Run:
         ----------
         dataset : Dataset
             The recording.
+        mode : {"export", "alignment"}, default "export"
+            What they are for: the trainer, or alignment matrices. An override may leave this out;
+            it is given only if `uses_different_data_for_alignment`.
 
         Returns
         -------
@@ -224,6 +252,76 @@ class Run:
             truth=data.get("true_rates"),
             external_inputs=data.get("externalInputs"),
         )
+
+    def generate_checked_counts(
+        self, dataset: Dataset, mode: Literal["export", "alignment"] = "export"
+    ) -> DatasetCounts:
+        """Call `generate_counts_for_dataset`, and check what it gives.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The recording.
+        mode : {"export", "alignment"}, default "export"
+            What the counts are for.
+
+        Returns
+        -------
+        DatasetCounts
+            Counts that were `checked`.
+
+        Raises
+        ------
+        ConfigError
+            If it returns something else, or has no `mode` but needs one.
+        DatasetError
+            If the recording cannot be read, or LFADS cannot be given the counts.
+        """
+        generate = self.generate_counts_for_dataset
+        if mode == "export":
+            given = generate(dataset)
+        elif "mode" in inspect.signature(generate).parameters:
+            given = generate(dataset, mode=mode)
+        else:
+            raise ConfigError(
+                f"{type(self).__name__} aligns by other trials "
+                "(uses_different_data_for_alignment), but its generate_counts_for_dataset has no "
+                "parameter mode",
+                "add one: it is 'export' or 'alignment'",
+            )
+        return DatasetCounts.of(given).checked(dataset.name)
+
+    def do_multisession_alignment(self) -> MultisessionAlignmentTool:
+        """Compute its alignment matrices, as `RunCollection.prepare_for_lfads` does, to look at.
+
+        Nothing is written. Datasets are read one at a time.
+
+        Returns
+        -------
+        MultisessionAlignmentTool
+            The matrices, how good they are, and a figure of it.
+
+        Raises
+        ------
+        ConfigError
+            If the run uses none, or ``alignmentApproach`` or ``alignmentExtraArgs`` cannot be.
+        DatasetError
+            If a dataset cannot be read, or the datasets cannot be aligned.
+        """
+        from lfadsq.manager.alignment import (
+            AlignmentOptions,
+            MultisessionAlignmentTool,
+            average_for_alignment,
+        )
+
+        if not self.uses_alignment_matrix:
+            name = "useAlignmentMatrix" if self.num_datasets > 1 else _SINGLE
+            raise ConfigError(
+                f"{self.generate_title()} has no alignment matrices", f"set {name} true"
+            )
+        options = AlignmentOptions.of_params(self.params)
+        averages = [average_for_alignment(self, dataset) for dataset in self.datasets]
+        return MultisessionAlignmentTool(averages, options)
 
     def load_posterior_means(self, dataset_name: str | None = None) -> PosteriorMeans:
         """Read what the trained model infers for every trial of a dataset.

@@ -53,8 +53,11 @@ def test_the_defaults_are_fine():
         ({"c_ic_post_var_min": 0}, "c_ic_post_var_min"),
         ({"c_inject_ext_input_to_gen": True}, "c_ext_input_dim"),
         ({"c_co_mean_corr_scale": 1, "c_co_dim": 1}, "c_co_mean_corr_scale"),
-        ({"useAlignmentMatrix": True}, "useAlignmentMatrix"),
-        ({"useSingleDatasetAlignmentMatrix": True}, "useSingleDatasetAlignmentMatrix"),
+        ({"useAlignmentMatrix": True, "alignmentApproach": "PCA"}, "alignmentApproach"),
+        (
+            {"useSingleDatasetAlignmentMatrix": True, "alignmentExtraArgs": ("all",)},
+            "alignmentExtraArgs",
+        ),
     ],
 )
 def test_each_violation_is_found_and_named(changes, name):
@@ -75,6 +78,8 @@ def test_each_violation_is_found_and_named(changes, name):
         {"c_co_mean_corr_scale": 1, "c_co_dim": 2},
         {"c_inject_ext_input_to_gen": True, "c_ext_input_dim": 1},
         {"c_max_ckpt_to_keep": 0},
+        {"useAlignmentMatrix": True, "useSingleDatasetAlignmentMatrix": True},
+        {"alignmentApproach": "not used"},
     ],
 )
 def test_what_can_be_trained_is_let_through(changes):

@@ -264,7 +264,7 @@ def bad_counts(value):
         (bad_counts(np.nan), {}, DatasetError, "nan in trial 8, channel 2, bin 4"),
         (bad_counts(-1), {}, DatasetError, "-1.0 in trial 8"),
         (bad_counts(0.5), {}, DatasetError, "0.5 in trial 8"),
-        ({"spikes": np.ones((30, 20))}, {}, DatasetError, "2 dimensions"),
+        ({"spikes": np.ones((30, 19))}, {}, DatasetError, "2 dimensions"),
         ({"spikes": np.ones((30, 3, 0))}, {}, DatasetError, "nothing in them"),
         (
             {"spikes": np.ones((1, 3, 20)), "conditionId": 1},
@@ -285,7 +285,12 @@ def bad_counts(value):
         ({"externalInputs": np.ones((30, 1, 20))}, {}, None, ""),
         ({"externalInputs": np.ones((30, 2, 20))}, {"c_ext_input_dim": 2}, None, ""),
         ({}, {"c_keep_prob": 0, "c_gen_dim": 0}, ConfigError, r"(?s)c_gen_dim.*c_keep_prob"),
-        ({}, {"useAlignmentMatrix": True}, ConfigError, "no alignment matrices"),
+        (
+            {},
+            {"useAlignmentMatrix": True, "alignmentApproach": "pca"},
+            ConfigError,
+            "alignmentApproach is 'pca'; give one of",
+        ),
     ],
 )
 def test_bad_input_changes_nothing_on_disk(
