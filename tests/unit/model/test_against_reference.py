@@ -509,7 +509,7 @@ def test_prior_samples(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data(), num_steps=st.integers(1, 9), seed=st.integers(0, 10**6))
 def test_any_mixture_compiled(data: st.DataObject, num_steps: int, seed: int) -> None:
     options = WITH_CONTROLLER | {

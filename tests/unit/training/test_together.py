@@ -99,7 +99,7 @@ def assert_the_same(ours: TrainerFlags, theirs: TrainerFlags) -> None:
     ("stacked", "num_runs", "co_dim"),
     [
         (True, 2, 0),
-        (True, 4, 1),
+        (True, 3, 1),
         (False, 2, 0),
     ],
 )
