@@ -77,13 +77,24 @@ class DatasetCounts:
             )
         return cls(**given)
 
-    def checked(self, dataset_name: str) -> DatasetCounts:
+    @property
+    def are_whole(self) -> bool:
+        """Whether all counts are whole numbers; others are for gaussian output."""
+        if self.counts.dtype.kind != "f":
+            return True
+        blocks = (self.counts[block] for block in trial_blocks(len(self.counts)))
+        return all(bool((part == np.floor(part)).all()) for part in blocks)
+
+    def checked(self, dataset_name: str, *, are_spikes: bool = True) -> DatasetCounts:
         """Refuse what LFADS cannot be given, and fill in what was left out.
 
         Parameters
         ----------
         dataset_name : str
             For messages.
+        are_spikes : bool, default True
+            Whether they are to be counts. Data for gaussian output (calcium, field potentials) may
+            be any finite numbers.
 
         Returns
         -------
@@ -93,8 +104,8 @@ class DatasetCounts:
         Raises
         ------
         DatasetError
-            If a number of dimensions is wrong, shapes do not fit each other, counts are NaN,
-            negative, no whole numbers or too large, or times are not evenly spaced.
+            If a number of dimensions is wrong, shapes do not fit each other, counts are NaN (or,
+            of spikes, negative, no whole numbers or too large), or times are not evenly spaced.
         """
         counts = _array(self.counts, "counts", _AXES, dataset_name)
         num_trials, _, num_bins = counts.shape
@@ -117,7 +128,10 @@ class DatasetCounts:
         if condition_id is not None and len(condition_id) != num_trials:
             raise _misfit(dataset_name, "condition_id", condition_id.shape, counts.shape)
         time_ms, bin_ms = _time_axis(self.time_ms, self.bin_ms, num_bins, dataset_name)
-        _check_counts(counts, dataset_name)
+        if are_spikes:
+            _check_counts(counts, dataset_name)
+        else:
+            _check_finite(counts, "counts", dataset_name)
         for name, values in (("truth", truth), ("external_inputs", inputs)):
             if values is not None:
                 _check_finite(values, name, dataset_name)
@@ -238,7 +252,7 @@ def _check_counts(counts: npt.NDArray[Any], dataset_name: str) -> None:
                 f"counts of {dataset_name} are {part[trial, channel, time]} in trial "
                 f"{block.start + trial + 1}, channel {channel + 1}, bin {time + 1}",
                 f"counts are whole numbers from 0 to {_LARGEST_COUNT}: leave out trials or "
-                "channels without data",
+                "channels without data; for data that are no counts set c_output_dist='gaussian'",
             )
 
 

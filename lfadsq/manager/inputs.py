@@ -225,8 +225,8 @@ def write_input_h5(
 
     Notes
     -----
-    Truth and external inputs are summed like the counts; ``conversion_factor`` times them is their
-    mean.
+    Truth and external inputs are summed like the counts, and so are data for gaussian output, which
+    stay floats; ``conversion_factor`` times them is their mean.
     """
     assert counts.bin_ms is not None
     num_trials, _, num_raw_bins = counts.counts.shape
@@ -239,9 +239,16 @@ def write_input_h5(
         stored["valid_inds"] = valid_inds + 1.0
         if given:
             stored["conversion_factor"] = np.array([1.0 / factor])
-        _write_split(stored, "data", counts.counts, factor, valid_inds, np.int64)
+        kind = np.int64 if counts.are_whole else np.float64
+        _write_split(stored, "data", counts.counts, factor, valid_inds, kind)
         for key, values in given.items():
             _write_split(stored, key, values, factor, valid_inds, np.float64)
+
+
+def _stored_dtype(counts: DatasetCounts) -> np.dtype[Any]:
+    if not counts.are_whole or counts.counts.min() < 0:
+        return np.dtype("<f8")
+    return smallest_dtype(float(counts.counts.max()))
 
 
 def add_alignment(path: Path, matrix: Array, bias: Array) -> None:
@@ -343,7 +350,7 @@ def write_input_info(
     }
     optional = {"truth": counts.truth, "externalInputs": counts.external_inputs}
     streamed = {
-        "counts": _streamed(counts.counts, smallest_dtype(float(counts.counts.max()))),
+        "counts": _streamed(counts.counts, _stored_dtype(counts)),
         **{
             key: _streamed(values, np.dtype("<f8"))
             for key, values in optional.items()

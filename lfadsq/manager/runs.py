@@ -289,7 +289,8 @@ class Run:
                 "parameter mode",
                 "add one: it is 'export' or 'alignment'",
             )
-        return DatasetCounts.of(given).checked(dataset.name)
+        are_spikes = self.params.c_output_dist == "poisson"
+        return DatasetCounts.of(given).checked(dataset.name, are_spikes=are_spikes)
 
     def do_multisession_alignment(self) -> MultisessionAlignmentTool:
         """Compute its alignment matrices, as `RunCollection.prepare_for_lfads` does, to look at.

@@ -82,6 +82,33 @@ def test_what_the_trainer_reads_is_what_was_recorded(lab, small_params):
     assert info["seq_timeVector"].ravel()[0] == -5
 
 
+def test_numbers_for_gaussian_output_are_not_rounded(lab, small_params):
+    field = np.random.default_rng(1).normal(-2.5, 3.0, (30, 3, 20))
+    lab.record(spikes=field)
+    runs = lab.runs(small_params(c_output_dist="gaussian", spikeBinMs=2))
+    runs.prepare_for_lfads()
+    (run,) = runs.runs
+    summed = field.reshape(30, 3, 10, 2).sum(axis=3).transpose(0, 2, 1)
+    with h5py.File(run.data_paths.input_h5("dataset001")) as stored:
+        for split in ("train", "valid"):
+            trials = stored[f"{split}_inds"][()].astype(int).ravel() - 1
+            np.testing.assert_allclose(stored[f"{split}_data"][()], summed[trials], rtol=1e-12)
+    info = scipy.io.loadmat(run.data_paths.input_info("dataset001"))
+    np.testing.assert_array_equal(info["counts"], field.transpose(1, 2, 0))
+
+
+def test_numbers_that_are_no_counts_are_refused_for_spikes(lab, small_params):
+    lab.record(spikes=np.full((30, 3, 20), 0.25))
+    runs = lab.runs(small_params())
+    with pytest.raises(DatasetError, match="c_output_dist='gaussian'"):
+        runs.prepare_for_lfads()
+    second = lab.runs(small_params(c_output_dist="gaussian"), name="second")
+    lab.record("dataset002.mat", spikes=np.full((30, 3, 20), np.nan))
+    second.add_run_spec(RunSpec("nan", lab.datasets, 1))
+    with pytest.raises(DatasetError, match="NaN or infinite values"):
+        second.prepare_for_lfads()
+
+
 def test_a_sweep_shares_data_that_are_loaded_and_written_once(lab, small_params):
     loads = []
 
