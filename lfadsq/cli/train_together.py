@@ -72,7 +72,9 @@ def training_arguments(folder: Path) -> list[str]:
         raise RunError(
             f"{script} called no trainer within {_SECONDS_FOR_SCRIPT:g} s", "train it by itself"
         ) from None
-    arguments = [os.fsdecode(item) for item in asked.stdout.split(b"\0")[:-1]]
+    # Lines that set up the environment may have printed something before.
+    printed, *rest = asked.stdout.split(b"\0")
+    arguments = [os.fsdecode(item) for item in (printed.rpartition(b"\n")[2], *rest[:-1])]
     if asked.returncode or arguments[:1] != ["train"]:
         words = os.fsdecode(asked.stderr).strip().splitlines()[-1:]
         raise RunError(

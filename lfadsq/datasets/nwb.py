@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lfadsq.datasets.recording_files import check_recording_file
 from lfadsq.errors import ConfigError, DatasetError
-from lfadsq.files import check_readable, storage_errors
 
 __all__ = ["bin_spikes", "load_continuous_nwb", "load_nwb"]
 
@@ -253,13 +253,7 @@ def _whole_bins(before_ms: float, after_ms: float, bin_ms: float) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    with storage_errors(path, "read"):
-        is_file = path.is_file()
-    if not is_file:
-        raise DatasetError(
-            f"there is no dataset {path}", "check the path, and that its disk is mounted"
-        )
-    check_readable(path)
+    check_recording_file(path)
     try:
         pynwb = importlib.import_module("pynwb")
     except ModuleNotFoundError as error:

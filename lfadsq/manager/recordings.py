@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from lfadsq.datasets.matlab import read_hdf5, read_mat5
+from lfadsq.datasets.recording_files import check_recording_file
 from lfadsq.errors import DatasetError
-from lfadsq.files import check_readable, storage_errors
 
 __all__ = ["load_recording"]
 
@@ -43,13 +43,7 @@ def load_recording(path: Path) -> dict[str, Any]:
     StorageError
         If it cannot be read.
     """
-    with storage_errors(path, "read"):
-        is_file = path.is_file()
-    if not is_file:
-        raise DatasetError(
-            f"there is no dataset {path}", "check the path, and that its disk is mounted"
-        )
-    check_readable(path)
+    check_recording_file(path)
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as stored:
