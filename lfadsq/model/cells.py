@@ -20,13 +20,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from lfadsq.model.blocks import BlockGradients, BlockWeights, block, block_gradients
-from lfadsq.model.recurrence import Tensors, scan, states_before
+from lfadsq.model.recurrence import Finish, Tensors, is_unrolled, scan, states_before
 
 __all__ = [
     "CellStep",
+    "Gates",
     "GruWeights",
     "cell_backward",
     "cell_forward",
+    "gates_again",
     "gru_layer",
     "weight_gradients",
 ]
@@ -123,10 +125,36 @@ def cell_forward(
     return CellStep(r, u, c, state)
 
 
+class Gates(NamedTuple):
+    """What of a step its derivative needs, beside the states; of shape (time, batch, H)."""
+
+    r: tf.Tensor
+    u: tf.Tensor
+    c: tf.Tensor
+
+
+def gates_again(x: tf.Tensor, before: tf.Tensor, weights: BlockWeights) -> Gates:
+    """Compute gates and candidates of many bins from the states, which are known by then.
+
+    Parameters
+    ----------
+    x : tf.Tensor, shape (time, batch, I)
+    before : tf.Tensor, shape (time, batch, H)
+        The state before each step.
+    weights : BlockWeights
+        `GruWeights.block`.
+    """
+    x_rows, h_rows = rows(x), rows(before)
+    gates = tf.sigmoid(tf.matmul(tf.concat([x_rows, h_rows], -1), weights.w_ru) + weights.b_ru)
+    r, u = tf.split(gates, 2, -1)
+    c = tf.tanh(tf.matmul(tf.concat([x_rows, r * h_rows], -1), weights.w_c) + weights.b_c)
+    return Gates(*(over_time(gate, int(x.shape[0])) for gate in (r, u, c)))
+
+
 def cell_backward(
     x: tf.Tensor,
     h: tf.Tensor,
-    step: CellStep,
+    gates: Gates,
     d_state: tf.Tensor,
     weights: BlockWeights,
     clip_value: float,
@@ -143,8 +171,8 @@ def cell_backward(
         As for `cell_forward`.
     weights : BlockWeights
         `GruWeights.block` without the inputs before those.
-    step : CellStep
-        What it returned; its `h` is not used.
+    gates : Gates
+        Those of the step.
     d_state : tf.Tensor, shape (batch, H), float32
         Derivative of the cost by the new state.
 
@@ -153,9 +181,9 @@ def cell_backward(
     BlockGradients
     """
     if clips(clip_value, is_first):
-        unclipped = step.u * h + (1.0 - step.u) * step.c
+        unclipped = gates.u * h + (1.0 - gates.u) * gates.c
         d_state = tf.where(tf.abs(unclipped) <= clip_value, d_state, tf.zeros_like(d_state))
-    return block_gradients(x, h, step.r, step.u, step.c, d_state, weights)
+    return block_gradients(x, h, *gates, d_state, weights)
 
 
 def weight_gradients(
@@ -265,6 +293,7 @@ def gru_layer(
         The state after each bin's step.
     """
     size, input_dim = weights.size, int(inputs.shape[-1])
+    keeps_gates = is_unrolled(int(inputs.shape[0]))
 
     @tf.custom_gradient
     def layer(inputs: tf.Tensor, initial: tf.Tensor, *tensors: tf.Tensor):  # type: ignore[no-untyped-def]
@@ -273,36 +302,49 @@ def gru_layer(
 
         def forward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
             step = cell_forward(now[0], state[0], whole, clip_value, is_first=is_edge)
-            return (step.h,), tuple(step)
+            return (step.h,), (step.h, *(step[:3] if keeps_gates else ()))
 
-        _, saved = scan(forward, (initial,), (inputs,), [size] * 4, reverse=reverse)
-        steps = CellStep(*saved)
+        dims = [size] * (4 if keeps_gates else 1)
+        states, *gates = scan(forward, (initial,), (inputs,), dims, reverse=reverse).outputs
 
         def gradient(d_states: tf.Tensor) -> Tensors:
-            before = states_before(steps.h, initial, reverse=reverse)
+            before = states_before(states, initial, reverse=reverse)
+
+            def prepare(piece: Tensors) -> Tensors:
+                x, h, _ = piece
+                return (*piece, *gates_again(x, h, whole))
 
             def backward(state: Tensors, now: Tensors, is_edge: bool) -> tuple[Tensors, Tensors]:
-                h, r, u, c, d_output = now
-                step, d_state = CellStep(r, u, c, h), state[0] + d_output
+                _, h, d_output, *gates = now
                 d = cell_backward(
-                    h[..., :0], h, step, d_state, recurrent, clip_value, is_first=is_edge
+                    h[..., :0],
+                    h,
+                    Gates(*gates),
+                    state[0] + d_output,
+                    recurrent,
+                    clip_value,
+                    is_first=is_edge,
                 )
                 return (d.h,), (d.pre_ru, d.pre_c)
 
-            (d_initial,), (pre_ru, pre_c) = scan(
+            def finish(piece: Tensors, derivatives: Tensors) -> tuple[Tensors, Tensors]:
+                x, h, _, r, *_ = piece
+                d_x = (input_gradients(weights, input_dim, *derivatives),)
+                by_weights = weight_gradients(x, h, r, *derivatives)
+                return d_x if inputs_need_gradient else (), by_weights
+
+            (d_initial,), d_inputs, by_weights = scan(
                 backward,
                 (tf.zeros_like(initial),),
-                (before, steps.r, steps.u, steps.c, d_states),
-                [2 * size, size],
+                (inputs, before, d_states, *gates),
+                [input_dim] * inputs_need_gradient,
+                prepare=None if keeps_gates else prepare,
+                finish=Finish(finish, tuple(tf.zeros_like(tensor) for tensor in tensors)),
                 reverse=not reverse,
                 edge_is_last=True,
             )
-            d_inputs = None
-            if inputs_need_gradient:
-                d_inputs = input_gradients(weights, input_dim, pre_ru, pre_c)
-            by_weights = weight_gradients(inputs, before, steps.r, pre_ru, pre_c)
-            return (d_inputs, d_initial, *by_weights)
+            return (d_inputs[0] if d_inputs else None, d_initial, *by_weights)
 
-        return steps.h, gradient
+        return states, gradient
 
     return layer(inputs, initial, *weights)

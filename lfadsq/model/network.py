@@ -324,20 +324,18 @@ def decode(
     w_fac = _normalised_columns(parameters["LFADS/gen/gen_2_fac/W"])
     weights = _gen_gru(parameters, "LFADS/gen/GenGRU", config.gen_input_dim)
     injected = ext_input if config.inject_ext_input_to_gen else ext_input[..., :0]
-    trials = tf.shape(g0)[:-1]
     u = post_mean = post_logvar = None
     if config.has_controller and inferred_inputs is None:
         assert ci is not None
-        output_mask = (
-            _ones(config.num_steps, trials, config.gen_dim) if masks is None else masks.gen_output
-        )
-        feedback_mask = _ones(config.num_steps, trials, config.feedback_dim)
-        if masks is not None:
-            ci = ci * masks.con_input[..., : config.ci_code_dim]
-            feedback_mask = masks.con_input[..., config.ci_code_dim :]
+        if masks is None:
+            con_input_dim = config.ci_code_dim + config.feedback_dim
+            input_mask = _for_all_trials(config.num_steps, ci, con_input_dim)
+            output_mask = _for_all_trials(config.num_steps, ci, config.gen_dim)
+        else:
+            input_mask, output_mask = masks.con_input, masks.gen_output
         ran = run_with_controller(
-            ControllerInputs(ci, feedback_mask, co_noise, injected, output_mask),
-            _of_each_trial(parameters["LFADS/con/c0"], trials[-1]),
+            ControllerInputs(ci, input_mask, co_noise, injected, output_mask),
+            _of_each_trial(parameters["LFADS/con/c0"], tf.shape(g0)[-2]),
             gen_ics,
             _initial_feedback(config, parameters, dataset, tf.matmul(gen_ics, w_fac)),
             _controller_weights(config, parameters, dataset, weights, w_fac),
@@ -382,8 +380,9 @@ def _in_towers(
     return tf.concat(pieces, -2)
 
 
-def _ones(num_steps: int, trials: tf.Tensor, dim: int) -> tf.Tensor:
-    return tf.ones(tf.concat([[num_steps], trials, [dim]], 0))
+def _for_all_trials(num_steps: int, like: tf.Tensor, dim: int) -> tf.Tensor:
+    """Give ones that serve every trial, of as many axes as `like`."""
+    return tf.ones([num_steps] + [1] * (len(like.shape) - 2) + [dim])
 
 
 def output_dist_params(config: ModelConfig, heads: tuple[tf.Tensor, ...]) -> tf.Tensor:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfadsq.errors import DatasetError, NonFiniteCostError
+from lfadsq.errors import ConfigError, DatasetError, NonFiniteCostError
 from lfadsq.files import make_folder, remove_asides
 from lfadsq.paths import OutputPaths
 from lfadsq.training.batches import BatchIndex, epoch_batches, jittered
@@ -122,6 +122,12 @@ def open_training(flags: TrainerFlags, seed: int) -> tuple[Session, TrainingProg
     """
     session = open_session(flags, seed)
     _check_batch_size(session)
+    if not session.variables.trained:
+        raise ConfigError(
+            "do_train_io_only leaves nothing to train: read-in and read-out are identities where "
+            "there are as many factors as channels",
+            "set --do_train_io_only=false, or another --factors_dim",
+        )
     return session, progress_to_go_on_from(session, seed)
 
 

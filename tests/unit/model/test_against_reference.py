@@ -277,7 +277,7 @@ def check_costs(case: Case, ours: Any, values: Mapping[str, np.ndarray], step: i
 
 def check_gradients(case: Case, gradients: Mapping[str, np.ndarray], num_directions: int) -> None:
     """Compare the derivative in random directions of each variable by itself."""
-    longest = max(np.linalg.norm(g) for g in gradients.values())
+    longest = max((np.linalg.norm(g) for g in gradients.values()), default=0.0)
     for name, gradient in gradients.items():
         for _ in range(num_directions):
             direction = case.draw(*gradient.shape)

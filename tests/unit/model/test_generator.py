@@ -33,7 +33,7 @@ def plain(
 ) -> tuple[Any, ...]:
     outputs: list[tuple[Any, ...]] = []
     for t in range(TIME):
-        x = tf.concat([inputs.ci[t], feedback * inputs.feedback_mask[t]], 1)
+        x = tf.concat([inputs.ci[t], feedback], 1) * inputs.input_mask[t]
         con = cell(x, con, weights.con)
         mean, logvar = tf.split(con @ weights.w_post + weights.b_post, 2, 1)
         u = mean + tf.exp(logvar / 2) * inputs.noise[t]
@@ -49,13 +49,18 @@ def plain(
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["unrolled", "in chunks"])
-@pytest.mark.parametrize("ext_dim", [0, 2])
+@pytest.mark.parametrize(("ext_dim", "mask_batch"), [(0, BATCH), (2, 1)])
 @pytest.mark.parametrize(
     ("feeds", "is_poisson"),
     [("nothing", True), ("factors", True), ("rates", True), ("rates", False)],
 )
 def test_outputs_and_gradients(
-    feeds: str, is_poisson: bool, ext_dim: int, chunked: bool, monkeypatch: pytest.MonkeyPatch
+    feeds: str,
+    is_poisson: bool,
+    ext_dim: int,
+    mask_batch: int,
+    chunked: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if chunked:
         monkeypatch.setattr(recurrence, "MAX_UNROLLED_STEPS", 3)
@@ -85,10 +90,10 @@ def test_outputs_and_gradients(
     )
     inputs = ControllerInputs(
         draw(TIME, BATCH, CI),
-        draw(TIME, BATCH, feedback_dim),
+        draw(TIME, mask_batch, CI + feedback_dim),
         draw(TIME, BATCH, CO),
         draw(TIME, BATCH, ext_dim),
-        draw(TIME, BATCH, GEN),
+        draw(TIME, mask_batch, GEN),
     )
     initial = (draw(BATCH, CON), draw(BATCH, GEN), draw(BATCH, feedback_dim))
     targets = [draw(TIME, BATCH, dim) for dim in (CO, CO, CO, GEN, FACTORS)]

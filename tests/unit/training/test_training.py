@@ -229,6 +229,15 @@ def test_too_large_a_batch_says_what_fits(flags: dict[str, Any], tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_to_train_is_an_error(flags: dict[str, Any], tmp_path: Path) -> None:
+    [data] = (tmp_path / "in").glob("*.h5")
+    with h5py.File(data) as stored:
+        num_channels = stored["train_data"].shape[2]
+    with pytest.raises(ConfigError, match="nothing to train.*another --factors_dim"):
+        trained(flags, do_train_io_only=True, factors_dim=num_channels)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_cost_that_is_not_finite_ends_training(
     flags: dict[str, Any], tmp_path: Path, write_input: Write
 ) -> None:
