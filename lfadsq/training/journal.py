@@ -7,7 +7,6 @@ follows the last whole record is dropped on opening.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import struct
@@ -19,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from lfadsq.errors import RunError
 from lfadsq.files import storage_errors
+from lfadsq.training.locks import take_lock
 
 __all__ = ["TrialJournal", "journal_path"]
 
@@ -68,7 +67,7 @@ class TrialJournal:
         with storage_errors(self.path, "write"):
             self._file: BinaryIO = self.path.open("a+b", buffering=0)
             try:
-                self._lock(target)
+                take_lock(self._file, f"computing {target}")
                 self._go_on_or_begin(compared)
             except BaseException:
                 self._file.close()
@@ -134,17 +133,6 @@ class TrialJournal:
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)
         self._file.close()
-
-    def _lock(self, target: Path) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"another process is computing {target}", "wait for it, or end it"
-            ) from None
-        except OSError:
-            # Some network disks have no locks; then nothing tells of the other process.
-            pass
 
     def _go_on_or_begin(self, compared: Sequence[str]) -> None:
         with self.path.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from lfadsq.training.devices import choose_device, share_threads
 from lfadsq.training.export import write_model_params
 from lfadsq.training.flags import TrainerFlags
 from lfadsq.training.interruption import noted_interruptions
+from lfadsq.training.locks import training_lock
 from lfadsq.training.posterior import write_posterior_means, write_prior_sample
 from lfadsq.training.session import Say, open_trained
 from lfadsq.training.together import Outcome, train_together
@@ -46,7 +48,7 @@ def run(values: Mapping[str, Any], say: Say) -> int:
         share_threads()
     with tf.device(device):
         if flags["kind"] == "train":
-            with noted_interruptions() as interruption:
+            with training_lock(flags.save_dir), noted_interruptions() as interruption:
                 return train(flags, say, interruption)
         if flags["kind"] == "write_model_params":
             path = OutputPaths(flags.save_dir).model_params
@@ -90,7 +92,9 @@ def run_together(
     chosen = choose_device(first["device"], allow_gpu_growth=first["allow_gpu_growth"], say=say)
     if chosen == "/cpu:0":
         share_threads()
-    with tf.device(chosen), noted_interruptions() as interruption:
+    with ExitStack() as locks, tf.device(chosen), noted_interruptions() as interruption:
+        for folder in sorted({flags.save_dir.resolve() for _, flags in described}):
+            locks.enter_context(training_lock(folder))
         return train_together(
             described, say, interruption, device=chosen, stacked=chosen != "/cpu:0"
         )

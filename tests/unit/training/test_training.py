@@ -20,10 +20,12 @@ from lfadsq.errors import (
     ConfigError,
     DatasetError,
     NonFiniteCostError,
+    RunError,
 )
 from lfadsq.training.checkpoints import load_newest
 from lfadsq.training.flags import TrainerFlags
 from lfadsq.training.interruption import Interruption
+from lfadsq.training.locks import training_lock
 from lfadsq.training.program import run
 from lfadsq.training.steps import ModelSteps
 from lfadsq.training.trainer import STOP_LINE, train
@@ -229,11 +231,22 @@ def test_too_large_a_batch_says_what_fits(flags: dict[str, Any], tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+def test_one_training_in_a_folder_at_a_time(flags: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with training_lock(out):
+        with pytest.raises(RunError, match="another process is training"):
+            trained(flags)
+        assert not (out / "fitlog.csv").exists()
+    assert not out.exists()
+    trained(flags)
+    assert fit_log(out)
+
+
 def test_nothing_to_train_is_an_error(flags: dict[str, Any], tmp_path: Path) -> None:
     [data] = (tmp_path / "in").glob("*.h5")
     with h5py.File(data) as stored:
         num_channels = stored["train_data"].shape[2]
-    with pytest.raises(ConfigError, match="nothing to train.*another --factors_dim"):
+    with pytest.raises(ConfigError, match=r"nothing to train.*another --factors_dim"):
         trained(flags, do_train_io_only=True, factors_dim=num_channels)
     assert not (tmp_path / "out").exists()
 
