@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from lfadsq.manager.params import RunParams as RunParams
     from lfadsq.manager.runs import Run as Run
     from lfadsq.manager.runs import RunSpec as RunSpec
+    from lfadsq.manager.trainer_commands import TrainerCommands as TrainerCommands
     from lfadsq.queue import run_lfads_queue as run_lfads_queue
     from lfadsq.results.fit_log import FitLog as FitLog
+    from lfadsq.results.model_trained_params import ModelTrainedParams as ModelTrainedParams
     from lfadsq.results.posterior_means import PosteriorMeans as PosteriorMeans
 
 _HOMES = {
@@ -28,11 +30,13 @@ _HOMES = {
     "DatasetCounts": "lfadsq.manager.counts",
     "FitLog": "lfadsq.results.fit_log",
     "LfadsqError": "lfadsq.errors",
+    "ModelTrainedParams": "lfadsq.results.model_trained_params",
     "PosteriorMeans": "lfadsq.results.posterior_means",
     "Run": "lfadsq.manager.runs",
     "RunCollection": "lfadsq.manager.collection",
     "RunParams": "lfadsq.manager.params",
     "RunSpec": "lfadsq.manager.runs",
+    "TrainerCommands": "lfadsq.manager.trainer_commands",
     "hyperparam": "lfadsq.manager.hyperparams",
     "run_lfads_queue": "lfadsq.queue",
 }

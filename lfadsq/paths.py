@@ -16,6 +16,7 @@ __all__ = [
     "OutputPaths",
     "RunPaths",
     "dataset_name_of",
+    "input_dataset_name",
     "input_file_name",
     "input_info_name",
 ]
@@ -34,6 +35,17 @@ def input_file_name(dataset_name: str) -> str:
     'lfads_dataset001.h5'
     """
     return f"{INPUT_FILE_STEM}_{dataset_name}.h5"
+
+
+def input_dataset_name(file_name: str) -> str:
+    """Name the dataset of a trainer's input file; empty if it is none.
+
+    >>> input_dataset_name("lfads_dataset001.h5"), input_dataset_name("inputInfo_dataset001.mat")
+    ('dataset001', '')
+    """
+    prefix, suffix = f"{INPUT_FILE_STEM}_", ".h5"
+    is_input = file_name.startswith(prefix) and file_name.endswith(suffix)
+    return file_name[len(prefix) : -len(suffix)] if is_input else ""
 
 
 def input_info_name(dataset_name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -197,8 +198,11 @@ def test_what_cannot_be_trained_together_is_refused(tmp_path):
     taken = train_together(first, second)
     lock.release()
     assert (taken.returncode, "is being trained already" in taken.stderr) == (1, True)
-    (first / "lfads_train.sh").write_text("#!/bin/bash\npython -c pass\n")
+    (first / "lfads_train.sh").write_text(
+        f"#!/bin/bash\ntouch {shlex.quote(str(tmp_path / 'ran'))}\n"
+    )
     foreign = train_together(first, second)
     assert foreign.returncode == 1
     assert "does not train by `lfadsq train`" in foreign.stderr
+    assert not (tmp_path / "ran").exists()
     assert not any(run.paths.output.folder.exists() for run in collection.runs)

@@ -30,7 +30,10 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_every_module_and_every_template(wheel):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "lfadsq").rglob("*.py")}
-    templates = {f"lfadsq/templates/{path.name}" for path in (ROOT / "templates").glob("*.j2")}
+    templates = {
+        f"lfadsq/templates/{path.relative_to(ROOT / 'templates')}"
+        for path in (ROOT / "templates").rglob("*.j2")
+    }
     assert templates
     held = set(zipfile.ZipFile(wheel).namelist())
     assert modules | templates | {"lfadsqueue.py", "lfadsq/py.typed"} <= held

@@ -1,15 +1,15 @@
-"""``lfadsq init``: write a file of cluster options to edit."""
+"""``lfadsq init``: begin an experiment, or write a file of cluster options to edit."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from lfadsq.cli.init_experiment import ask_to_replace, begin_experiment, holds_collection
 from lfadsq.cli.targets import json_option, printable
 from lfadsq.errors import ConfigError
 from lfadsq.files import make_folder, write_text
@@ -26,43 +26,78 @@ def _with_job_options(command: Any) -> Any:
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", metavar="[NAME]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--cluster",
     "system",
-    metavar="NAME",
+    metavar="SYSTEM",
     help=f"Batch system: {', '.join(SYSTEM_NAMES)}; by default the one whose commands are found"
     " here.",
 )
 @click.option("--user", is_flag=True, help="Write the file that holds for all your collections.")
-@click.option("-f", "--force", is_flag=True, help="Replace a file that is there, without asking.")
+@click.option(
+    "-f",
+    "--force",
+    is_flag=True,
+    help="Replace a cluster.toml that is there without asking; write an experiment also into a"
+    " folder that is not empty, and ask before a file is replaced.",
+)
 @json_option
 @_with_job_options
 def init(
     folder: Path | None, system: str | None, user: bool, force: bool, as_json: bool, **given: Any
 ) -> None:
-    """Write cluster.toml, in which every option of a cluster is explained, into FOLDER.
+    """Begin an experiment of your own in the new folder NAME; or write cluster.toml.
 
-    FOLDER is that of a collection, by default the current one. Options that you give here are set
-    in the file; the others are comments to edit. Nothing is submitted.
+    A new experiment has a package with your classes, scripts that prepare models of single
+    recordings and of all together, a script that looks at results, and a README. It runs as it is,
+    on made-up recordings; what you have to change is marked EDIT.
+
+    In cluster.toml every option of a cluster is explained; those that you give here are set. It is
+    written, and no experiment begun, if you give an option of a cluster (--cluster, --partition,
+    ...), or no NAME (then into the current folder), or if NAME is the folder of a collection.
+    Nothing is submitted.
 
     \b
     Examples:
-      lfadsq init
-      lfadsq init ~/runs/my_collection --cluster slurm --partition gpu --walltime 12:00:00
+      lfadsq init reaching
+      lfadsq init --cluster slurm --partition gpu --walltime 12:00:00
+      lfadsq init ~/reaching/runs/single --cluster slurm
       lfadsq init --user --account my_lab --setup 'module load cuda/12.4'
     """
+    if user and folder is not None:
+        raise click.UsageError("give a NAME or --user: one of the two.")
+    about_cluster = system is not None or any(value is not None for value in given.values())
+    if folder is None or about_cluster or _is_collection(folder):
+        _write_options(folder, system, given, user=user, force=force, as_json=as_json)
+    else:
+        begin_experiment(folder, force=force, as_json=as_json)
+
+
+def _is_collection(folder: Path) -> bool:
+    from lfadsq.queue.clusters.option_sources import FILE_NAME
+
+    return holds_collection(folder.expanduser(), FILE_NAME)
+
+
+def _write_options(
+    folder: Path | None,
+    system: str | None,
+    given: dict[str, Any],
+    *,
+    user: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
     from lfadsq.queue.clusters.option_reading import read_given
     from lfadsq.queue.clusters.option_texts import options_toml
     from lfadsq.queue.clusters.partitions import find_partitions, find_system
 
-    if user and folder is not None:
-        raise click.UsageError("give a FOLDER or --user: one of the two.")
     system = _system_of(system) if system is not None else find_system()
     values = read_given(given)
     path, others = _places(folder, is_for_user=user)
-    if path.exists() and not force:
-        _ask(path)
+    if path.exists() and not force and not ask_to_replace(path, "say --force to replace it"):
+        raise ConfigError(f"{path} was left as it is")
     found = find_partitions(system)
     if user:
         make_folder(path.parent)
@@ -108,23 +143,11 @@ def _places(folder: Path | None, *, is_for_user: bool) -> tuple[Path, str]:
         return users, ""
     folder = (folder or Path()).expanduser().absolute()
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder", "name the folder of a collection")
-    return folder / FILE_NAME, str(users) if users is not None and users.is_file() else ""
-
-
-def _ask(path: Path) -> None:
-    try:
-        agreed = click.confirm(f"{path} is there already. Replace it?", err=True)
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        click.echo(err=True)  # the question has no end of line
         raise ConfigError(
-            f"{path} is there already, and nobody answered, so it was left as it is",
-            "say --force to replace it",
-        ) from None
-    if not agreed:
-        raise ConfigError(f"{path} was left as it is")
+            f"{folder} is no folder",
+            "name the folder of a collection; a new experiment takes no options of a cluster",
+        )
+    return folder / FILE_NAME, str(users) if users is not None and users.is_file() else ""
 
 
 def _next_steps(path: Path, system: str, *, is_for_user: bool) -> list[str]:

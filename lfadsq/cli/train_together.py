@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from lfadsq.errors import ConfigError, RunError
+from lfadsq.files import storage_errors
 from lfadsq.paths import RunPaths
 from lfadsq.queue.locks import RunLock
 from lfadsq.queue.tasks import TaskFiles
@@ -59,6 +60,11 @@ def training_arguments(folder: Path) -> list[str]:
     script = RunPaths(folder).train_script
     if not script.is_file():
         raise RunError(f"{folder} holds no {script.name}", "name run folders of a collection")
+    with storage_errors(script, "read"):
+        text = script.read_text(encoding="utf-8", errors="replace")
+    if "lfadsq train" not in text:
+        # To ask it would be to train.
+        raise RunError(f"{script} does not train by `lfadsq train`", "train it by itself")
     try:
         asked = subprocess.run(
             ["bash", str(script)],

@@ -2,8 +2,9 @@
 
 A recording is a dict with ``spikes`` (trial, channel, time), ``timeMs``, and, where they are known,
 ``conditionId``, ``true_rates`` (trial, channel, time) and ``externalInputs`` (trial, input, time).
-Files made for training hold (trial, time, channel) instead, in ``train_data`` and ``valid_data`` or
-in ``data``. No value changes its type here, so floats (calcium, field potentials) stay floats.
+Files made for training hold (trial, time, channel) instead, in ``train_data`` and ``valid_data``,
+in ``data``, or under the names of the Neural Latents Benchmark. No value changes its type here, so
+floats (calcium, field potentials) stay floats.
 """
 
 from __future__ import annotations
@@ -29,6 +30,24 @@ _Lengths = tuple[int | None, int | None, int | None]
 
 _SPLITS = ("train", "valid")
 _KINDS = {"data": "spikes", "truth": "true_rates", "ext_input": "externalInputs"}
+_BESIDE = {
+    "true_rates": ("train_truth", "valid_truth"),
+    "externalInputs": ("train_ext_input", "valid_ext_input"),
+}
+_SCHEMES: tuple[dict[str, tuple[str, str]], ...] = (
+    {"spikes": ("train_data", "valid_data"), **_BESIDE},
+    {
+        "spikes": ("train_encod_data", "valid_encod_data"),
+        "reconSpikes": ("train_recon_data", "valid_recon_data"),
+        **_BESIDE,
+    },
+    {
+        "spikes": ("train_spikes_heldin", "eval_spikes_heldin"),
+        "heldoutSpikes": ("train_spikes_heldout", "eval_spikes_heldout"),
+        **_BESIDE,
+    },
+)
+"""What trials that train and trials that validate are called in files, by name in a recording."""
 _AXES = ("trial", "channel", "time")
 
 
@@ -56,6 +75,12 @@ def as_recording(
           ``train_inds`` and ``valid_inds`` (from 1); without these, those that train come first.
           Truth and external inputs are multiplied by ``conversion_factor``: sums over raw bins
           become means again.
+        - So do ``train_spikes_heldin`` and ``eval_spikes_heldin`` (of the Neural Latents Benchmark;
+          trials that train come first): the model sees the channels that are held in alone. Those
+          held out, ``train_spikes_heldout`` and ``eval_spikes_heldout``, become ``heldoutSpikes``
+          (trial, channel, time), to score by; where some trials lack them they stay as they are.
+        - So do ``train_encod_data`` and ``valid_encod_data``, what a model encodes. What it is to
+          reconstruct, ``train_recon_data`` and ``valid_recon_data``, becomes ``reconSpikes``.
         - A cell of MATLAB with one matrix (channel, time) for each trial becomes one array.
         - An axis of length one that was squeezed away comes back where ``timeMs`` and
           ``conditionId`` tell which it was.
@@ -70,8 +95,9 @@ def as_recording(
     recording = dict(variables)
     is_trainer_layout = "spikes" not in recording
     if is_trainer_layout:
-        if any(f"{split}_data" in recording for split in _SPLITS):
-            _join_splits(recording, path)
+        scheme = next((s for s in _SCHEMES if any(n in recording for n in s["spikes"])), None)
+        if scheme is not None:
+            _join_splits(recording, path, scheme)
         elif _is_trials(recording.get("data")):
             _put_time_last(recording, path)
         else:
@@ -104,52 +130,50 @@ def list_variables(variables: Mapping[str, Any]) -> str:
 # --- files made for training ----------------------------------------------------------------------
 
 
-def _join_splits(recording: dict[str, Any], path: Path) -> None:
-    parts = {
-        kind: {split: recording.pop(f"{split}_{kind}", None) for split in _SPLITS}
-        for kind in _KINDS
-    }
-    num_trials = {}
-    for split in _SPLITS:
-        data = parts["data"][split]
-        num_trials[split] = 0 if data is None else len(_three_axes(data, f"{split}_data", path))
+def _join_splits(
+    recording: dict[str, Any], path: Path, scheme: Mapping[str, tuple[str, str]]
+) -> None:
+    num_trials = [
+        0 if (data := recording.get(name)) is None else len(_three_axes(data, name, path))
+        for name in scheme["spikes"]
+    ]
     order = _trial_order(recording, num_trials, path)
     factor = _conversion_factor(recording)
-    for kind, given in parts.items():
-        if all(array is None for array in given.values()):
+    for kind, names in scheme.items():
+        has = [recording.get(name) is not None for name in names]
+        needed = [bool(count) for count in num_trials] if any(num_trials) else has
+        lacks = [name for name, need, given in zip(names, needed, has, strict=True) if need > given]
+        if not any(has) or (lacks and kind == "heldoutSpikes"):
             continue
+        if lacks:
+            raise DatasetError(
+                f"{path} has no {lacks[0]}, but has it for the other trials",
+                "write it for all trials, or for none",
+            )
         arrays = []
-        for split, count in num_trials.items():
-            if not count:
+        for name, count, need in zip(names, num_trials, needed, strict=True):
+            value = recording.pop(name, None)
+            if not need:
                 continue
-            name = f"{split}_{kind}"
-            if given[split] is None:
-                raise DatasetError(
-                    f"{path} has no {name}, but has it for the other trials",
-                    "write it for all trials, or for none",
-                )
-            array = _three_axes(given[split], name, path)
+            array = _three_axes(value, name, path)
             if len(array) != count:
                 raise DatasetError(
-                    f"{path}: {name} has {len(array)} trials, {split}_data has {count}",
+                    f"{path}: {name} has {len(array)} trials, "
+                    f"{scheme['spikes'][names.index(name)]} has {count}",
                     "write both for the same trials",
                 )
             arrays.append(array)
         shapes = {array.shape[1:] for array in arrays}
         if len(shapes) > 1:
             raise DatasetError(
-                f"{path}: {kind} of trials that train and of those that validate differ in time "
-                f"or channels: {' and '.join(map(str, sorted(shapes)))}",
+                f"{path}: {' and '.join(names)} differ in time or channels: "
+                f"{' and '.join(map(str, sorted(shapes)))}",
                 "write both with the same bins and channels",
             )
-        if not arrays:
-            arrays = [
-                _three_axes(array, kind, path) for array in given.values() if array is not None
-            ]
         joined = np.concatenate(arrays)
         if np.any(np.diff(order) != 1):
             joined = joined[order]
-        recording[_KINDS[kind]] = _time_last(joined, 1.0 if kind == "data" else factor)
+        recording[kind] = _time_last(joined, factor if kind in _BESIDE else 1.0)
 
 
 def _put_time_last(recording: dict[str, Any], path: Path) -> None:
@@ -180,10 +204,11 @@ def _three_axes(value: Any, name: str, path: Path) -> Array:
     return array
 
 
-def _trial_order(recording: dict[str, Any], num_trials: dict[str, int], path: Path) -> Array:
+def _trial_order(recording: dict[str, Any], num_trials: list[int], path: Path) -> Array:
     """Give the order that puts joined trials in the order in which they were recorded."""
-    num_all = sum(num_trials.values())
-    stored = [recording.pop(f"{split}_inds", None) for split in _SPLITS if num_trials[split]]
+    num_all = sum(num_trials)
+    indices = [recording.pop(f"{split}_inds", None) for split in _SPLITS]
+    stored = [inds for inds, count in zip(indices, num_trials, strict=True) if count]
     if any(inds is None for inds in stored) or not stored:
         return np.arange(num_all)
     numbers = np.concatenate([np.asarray(inds, dtype=np.float64).ravel() for inds in stored])

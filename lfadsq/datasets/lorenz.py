@@ -182,8 +182,8 @@ def generate_demo_datasets(
     list of Path
         The files, in MAT v5 format (readable by MATLAB's ``load``), with fields ``spikes`` (trial,
         channel, time; uint8), ``timeMs``, ``conditionId`` (from 1), ``conditionRates`` (condition,
-        channel, time; spikes/s), ``subject``, ``saveTags``, ``datetime``. Files that exist are
-        kept as they are.
+        channel, time; spikes/s), which `Run` takes for the truth, ``subject``, ``saveTags``,
+        ``datetime``. Files that exist are kept as they are.
 
     Raises
     ------

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +159,7 @@ class MultisessionAlignmentTool:
         self.options = options
         self.conditions = _shared_conditions(averages)
         num_bins = averages[0].counts.shape[1]
-        parts = [one.rows_of(self.conditions) for one in averages]
+        parts = _Rows(averages, self.conditions)
         loadings, scores = principal_components(parts, options.num_factors)
         if not scores.shape[1]:
             raise DatasetError(
@@ -278,6 +278,20 @@ class MultisessionAlignmentTool:
         return plot_reconstruction(
             Path(path).expanduser(), self, num_factors=num_factors, num_conditions=num_conditions
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows(Sequence[Array]):
+    """Averages of some conditions, dataset by dataset: a copy of all may be larger than memory."""
+
+    averages: Sequence[ConditionAverages]
+    conditions: Sequence[Condition]
+
+    def __len__(self) -> int:
+        return len(self.averages)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self.averages[number].rows_of(self.conditions)
 
 
 def average_for_alignment(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lfadsq.errors import ConfigError, RunExistsError, RunNotFoundError
+from lfadsq.errors import ConfigError, RunNotFoundError
 from lfadsq.files import make_folder, storage_errors, write_text
 from lfadsq.manager import summary
-from lfadsq.manager.datasets import DatasetCollection
-from lfadsq.manager.merging import check_data_hashes, merge_setting
+from lfadsq.manager.datasets import Dataset, DatasetCollection
+from lfadsq.manager.deletion import delete_lfads_output
 from lfadsq.manager.names import check_name
-from lfadsq.manager.param_values import PARAM_PREFIX
 from lfadsq.manager.params import RunParams
 from lfadsq.manager.preparation import prepare_runs, read_input_shapes
+from lfadsq.manager.run_grid import RunGrid
 from lfadsq.manager.run_tasks import (
     RunTask,
     checked_gpus,
@@ -24,16 +23,21 @@ from lfadsq.manager.run_tasks import (
     list_run_tasks,
 )
 from lfadsq.manager.runs import Run, RunSpec
+from lfadsq.manager.script_files import write_run_scripts
 from lfadsq.manager.scripts import render_queue_script, render_tensorboard_script
-from lfadsq.paths import LAST_VERSION_WITHOUT_RUN_NAME_IN_DATA, CollectionPaths
+from lfadsq.manager.trainer_commands import OUR_TRAINER, TrainerCommands
+from lfadsq.manager.versions import DEFAULT_VERSION
+from lfadsq.paths import CollectionPaths
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from lfadsq.preflight.findings import CheckReport
 
 __all__ = ["RunCollection"]
 
-_DEFAULT_VERSION = LAST_VERSION_WITHOUT_RUN_NAME_IN_DATA + 1
-_FIRST_VERSION = 5
 
-
-class RunCollection:
+class RunCollection(RunGrid):
     """Every combination of some settings of hyperparameters and some run specifications.
 
     Parameters
@@ -51,11 +55,13 @@ class RunCollection:
         For people.
     run_class : type, default Run
         Class of the runs, for your own `Run.generate_counts_for_dataset`.
+    trainer : TrainerCommands, optional
+        What the scripts of the runs call, and in which environment; by default ``lfadsq train``.
 
     Raises
     ------
     ConfigError
-        If the name cannot be a folder's, or the version is none.
+        If the name cannot be a folder's, the version is none, or the trainer.
     """
 
     def __init__(
@@ -64,38 +70,82 @@ class RunCollection:
         name: str,
         dataset_collection: DatasetCollection,
         *,
-        version: int = _DEFAULT_VERSION,
+        version: int = DEFAULT_VERSION,
         comment: str = "",
         run_class: type[Run] = Run,
+        trainer: TrainerCommands = OUR_TRAINER,
     ) -> None:
+        super().__init__(dataset_collection, version)
         self.root_path = Path(root_path).expanduser()
         self.name = check_name(name, "run collection")
-        self.dataset_collection = dataset_collection
         self.comment = comment
         self.run_class = run_class
-        self._params: dict[str, RunParams] = {}
-        self._run_specs: dict[str, RunSpec] = {}
-        self._runs: list[Run] | None = None
-        self.version = version
+        self.trainer = trainer
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        params_class: type[RunParams] | None = None,
+        run_class: type[Run] | None = None,
+        dataset_class: type[Dataset] | None = None,
+    ) -> Self:
+        """Open a collection that is on disk, without its drive script; nothing is written.
+
+        It may be of LFADS Run Manager, and may have been moved or copied. Settings, run
+        specifications and datasets come from ``summary.txt``, or else from folders, links, scripts
+        and input files; a lab's own parameters too, whose classes follow from the hashes.
+
+        Parameters
+        ----------
+        path : str or Path
+            Its folder, ``<root>/<collection>``.
+        params_class, run_class, dataset_class : type, optional
+            Your own classes, if there are some. Without the last two, data that are missing cannot
+            be prepared, and what asks for them says so.
+
+        Returns
+        -------
+        RunCollection
+            Every run has the hashes of its folder. Where these cannot be computed, a warning says
+            so, and what to do.
+
+        Raises
+        ------
+        RunNotFoundError
+            If there is no run collection.
+        ConfigError
+            If a name in it cannot be.
+        StorageError
+            If it cannot be read.
+        """
+        from lfadsq.manager.opening import open_collection
+
+        return open_collection(
+            cls,
+            path,
+            params_class=params_class,
+            run_class=run_class,
+            dataset_class=dataset_class,
+        )
+
+    def make_run(self, run_spec: RunSpec, params: RunParams) -> Run:
+        """Make the run of a run specification with a setting, of the `run_class`."""
+        return self.run_class(self.paths, run_spec, params)
 
     @property
-    def version(self) -> int:
-        """When the drive script was written, YYYYMMDD; set it before adding parameters."""
-        return self._version
+    def trainer(self) -> TrainerCommands:
+        """What the scripts of the runs call; scripts that exist are kept unless regenerated."""
+        return self._trainer
 
-    @version.setter
-    def version(self, version: int) -> None:
-        if isinstance(version, bool) or not isinstance(version, int) or version < _FIRST_VERSION:
-            raise ConfigError(
-                f"version {version!r} of a run collection is unknown", "give a date as YYYYMMDD"
-            )
-        settings = self.params
-        self._version = version
-        self._params = {}
-        self._runs = None
-        self.add_params(settings)
+    @trainer.setter
+    def trainer(self, trainer: TrainerCommands) -> None:
+        if not isinstance(trainer, TrainerCommands):
+            raise ConfigError(f"the trainer is {trainer!r}", "give a TrainerCommands")
+        self._trainer = trainer
 
-    # --- what is in it ----------------------------------------------------------------------------
+    # --- where it lies ----------------------------------------------------------------------------
 
     @property
     def paths(self) -> CollectionPaths:
@@ -106,52 +156,6 @@ class RunCollection:
     def path(self) -> Path:
         """The folder of the collection."""
         return self.paths.folder
-
-    @property
-    def params(self) -> tuple[RunParams, ...]:
-        """The settings of hyperparameters, which cannot be changed here; copy one to change it."""
-        return tuple(self._params.values())
-
-    @property
-    def run_specs(self) -> tuple[RunSpec, ...]:
-        """The run specifications."""
-        return tuple(self._run_specs.values())
-
-    @property
-    def runs(self) -> tuple[Run, ...]:
-        """A run for each setting and run specification, setting by setting."""
-        if self._runs is None:
-            self._runs = [
-                self.run_class(self.paths, run_spec, params)
-                for params in self.params
-                for run_spec in self.run_specs
-            ]
-        return tuple(self._runs)
-
-    @property
-    def num_params(self) -> int:
-        """Number of settings of hyperparameters."""
-        return len(self._params)
-
-    @property
-    def num_run_specs(self) -> int:
-        """Number of run specifications."""
-        return len(self._run_specs)
-
-    @property
-    def num_runs_total(self) -> int:
-        """Number of runs."""
-        return self.num_params * self.num_run_specs
-
-    @property
-    def num_datasets(self) -> int:
-        """Number of datasets in the dataset collection."""
-        return self.dataset_collection.num_datasets
-
-    @property
-    def dataset_names(self) -> tuple[str, ...]:
-        """Names of the datasets in the dataset collection."""
-        return tuple(dataset.name for dataset in self.dataset_collection)
 
     @property
     def paths_common_data_for_params(self) -> tuple[Path, ...]:
@@ -179,129 +183,10 @@ class RunCollection:
         """Script that trains all runs."""
         return self.paths.queue_script
 
-    def add_params(self, params: RunParams | Iterable[RunParams]) -> None:
-        """Add one setting of hyperparameters, or several.
-
-        Parameters
-        ----------
-        params : RunParams or iterable of RunParams
-            They are copied, so changing them afterwards changes nothing here. A setting that is
-            here already is kept as it is, and is not added twice.
-
-        Raises
-        ------
-        RunExistsError
-            If a setting is here that differs only in what no hash covers (how posterior means are
-            sampled): both would lie in one folder.
-        HashCollisionError
-            If two different settings have the same hash.
-        ConfigError
-            If one is no RunParams. Nothing is added in these cases.
-        """
-        given = [params] if isinstance(params, RunParams) else list(params)
-        for setting in given:
-            if not isinstance(setting, RunParams):
-                raise ConfigError(
-                    f"add_params was given {setting!r}", "give RunParams, one or a list of them"
-                )
-        merged = dict(self._params)
-        for setting in given:
-            added = setting.copy()
-            added.version = self.version
-            merge_setting(merged, added.frozen())
-        check_data_hashes(merged.values())
-        self._params = merged
-        self._runs = None
-
-    def add_run_spec(self, run_specs: RunSpec | Iterable[RunSpec]) -> None:
-        """Add one run specification, or several; one that is here already is not added twice.
-
-        Raises
-        ------
-        RunExistsError
-            If there is one of the same name with other datasets.
-        ConfigError
-            If one is no RunSpec, or its datasets are of another collection. Nothing is added in
-            these cases.
-        """
-        merged = dict(self._run_specs)
-        for run_spec in [run_specs] if isinstance(run_specs, RunSpec) else run_specs:
-            if not isinstance(run_spec, RunSpec):
-                raise ConfigError(
-                    f"add_run_spec was given {run_spec!r}", "give a RunSpec or a list of them"
-                )
-            if run_spec.dataset_collection is not self.dataset_collection:
-                raise ConfigError(
-                    f"{run_spec} is about datasets of another collection",
-                    "make it with the dataset collection of this run collection",
-                )
-            known = merged.setdefault(run_spec.name, run_spec)
-            if known.dataset_names != run_spec.dataset_names:
-                raise RunExistsError(
-                    f"a run {run_spec.name!r} is here already, on {', '.join(known.dataset_names)}",
-                    f"give the one on {', '.join(run_spec.dataset_names)} another name",
-                )
-        self._run_specs = merged
-        self._runs = None
-
-    def find_runs(
-        self,
-        run_name: str | None = None,
-        params: RunParams | str | int | None = None,
-        **values: Any,
-    ) -> list[Run]:
-        """Find runs.
-
-        Parameters
-        ----------
-        run_name : str, optional
-            Name of their run specification; ``*`` stands for anything.
-        params : RunParams, str or int, optional
-            Their setting: itself, its param hash, or its index in `params`.
-        **values
-            Hyperparameters they have, for example ``c_gen_dim=64``.
-
-        Returns
-        -------
-        list of Run
-            In the order of `runs`; all runs if nothing is asked for.
-
-        Raises
-        ------
-        RunNotFoundError
-            If there is none.
-        UnknownHyperParamError, ConfigError
-            If a hyperparameter does not exist or cannot have the value.
-        """
-        wanted_hash = None if params is None else self._hash_of(params)
-        known = {hyper.name: hyper for setting in self.params for hyper in setting.hyperparams()}
-        if not set(values) <= set(known):
-            RunParams.from_dict(values)  # says which name is unknown
-        wanted = {name: known[name].convert(value) for name, value in values.items()}
-        found = [
-            run
-            for run in self.runs
-            if (run_name is None or run.name == run_name or fnmatch.fnmatchcase(run.name, run_name))
-            and wanted_hash in (None, run.param_hash)
-            and all(getattr(run.params, name, None) == value for name, value in wanted.items())
-        ]
-        if not found:
-            raise RunNotFoundError(
-                f"none of the {self.num_runs_total} runs of {self.name} fits",
-                f"run names are {', '.join(map(repr, self._run_specs)) or 'none yet'}",
-            )
-        return found
-
-    def _hash_of(self, params: RunParams | str | int) -> str:
-        if isinstance(params, RunParams):
-            return params.param_hash
-        if isinstance(params, str):
-            return params.removeprefix(PARAM_PREFIX)
-        if not 0 <= params < self.num_params:
-            raise RunNotFoundError(
-                f"there is no setting with index {params}", f"there are {self.num_params}, from 0"
-            )
-        return self.params[params].param_hash
+    @property
+    def file_shell_script_run_queue_posterior_mean_only(self) -> Path:
+        """Script that only samples the posterior means of trained runs."""
+        return self.paths.posterior_mean_queue_script
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -325,12 +210,88 @@ class RunCollection:
             complete, and preparing again writes the rest.
         """
         self._check_not_empty()
-        prepare_runs(self.path, self.runs, regenerate=regenerate)
+        prepare_runs(self.path, self.runs, regenerate=regenerate, trainer=self.trainer)
         self.write_summary_text()
+
+    def write_run_scripts(self) -> None:
+        """Write the scripts of all runs anew, in place of those that are there; data stay.
+
+        That is for another `trainer`, or for scripts that LFADS Run Manager wrote elsewhere.
+
+        Raises
+        ------
+        ConfigError
+            If the runs are not prepared, or a setting does not fit the trainer.
+        StorageError
+            If a file cannot be written.
+        """
+        self._check_not_empty()
+        for params in self.params:
+            self.trainer.check_flags(params)
+        read_input_shapes(self.runs)
+        write_run_scripts(self.runs, {}, self.trainer, regenerate=True)
+
+    def delete_lfads_output(
+        self, runs: Iterable[Run] | None = None, *, confirmed: bool = False
+    ) -> int:
+        """Delete what training wrote, so that runs can be trained from scratch.
+
+        That is ``lfadsOutput``, the done-markers, the records of attempts and the logs. Prepared
+        data and scripts stay. Links are removed, never followed.
+
+        Parameters
+        ----------
+        runs : iterable of Run, optional
+            Only these.
+        confirmed : bool, default False
+            Do not ask.
+
+        Returns
+        -------
+        int
+            Of how many runs something was deleted; 0 if you say no when you are asked.
+
+        Raises
+        ------
+        ConfigError
+            If it is not confirmed, and there is no terminal to ask on.
+        RunNotFoundError
+            If one of `runs` is not of this collection.
+        RunError
+            If a run is being trained, or lies outside the collection, behind a link.
+        StorageError
+            If a file cannot be removed. Except in this case, nothing was deleted.
+        """
+        chosen = [self.runs[number - 1].paths for number in self._numbers_of(runs)]
+        return delete_lfads_output(chosen, self.path, confirmed=confirmed)
 
     def write_summary_text(self) -> Path:
         """Write ``summary.txt``, which tells where every run lies, and return its path."""
         return self._write(self.paths.summary, self.generate_summary_text())
+
+    def check(self, *, quick: bool = False) -> CheckReport:
+        """Find everything on disk that would fail or mislead, as ``lfadsq check`` does.
+
+        Parameters
+        ----------
+        quick : bool, default False
+            Look at headers, links and scripts only, not at the data.
+
+        Returns
+        -------
+        CheckReport
+            Its `groups`, and `is_ok`; printing it tells all.
+
+        Raises
+        ------
+        RunNotFoundError
+            If nothing was prepared yet.
+        StorageError
+            If a folder cannot be read.
+        """
+        from lfadsq.preflight.examination import check_collection
+
+        return check_collection(self.path, quick=quick)
 
     def write_tensorboard_script(self) -> Path:
         """Write ``launch_tensorboard.sh``, which shows all trainings, and return its path."""
@@ -340,6 +301,7 @@ class RunCollection:
     def write_run_queue_script(
         self,
         *,
+        runs: Iterable[Run] | None = None,
         gpu_list: Sequence[int | str] | None = None,
         one_task_per_gpu: bool = True,
         max_tasks_simultaneously: int | None = None,
@@ -352,6 +314,8 @@ class RunCollection:
 
         Parameters
         ----------
+        runs : iterable of Run, optional
+            Only these, in this order; their tasks keep their names.
         gpu_list : sequence of int or str, optional
             GPUs to use, by index or UUID; by default all that the queue may use.
         one_task_per_gpu : bool, default True
@@ -379,6 +343,8 @@ class RunCollection:
         ------
         ConfigError
             If the runs are not prepared, or an option cannot be.
+        RunNotFoundError
+            If one of `runs` is not of this collection.
         StorageError
             If it cannot be written.
         """
@@ -391,7 +357,7 @@ class RunCollection:
         )
         paths = self.paths
         script = paths.posterior_mean_queue_script if posterior_mean_only else paths.queue_script
-        tasks = self._list_tasks(posterior_mean_only, gpu_memory_required)
+        tasks = self._list_tasks(runs, posterior_mean_only, gpu_memory_required)
         self.write_tensorboard_script()
         text = render_queue_script(script, paths, self.name, tasks, gpu_list=gpus, options=options)
         return self._write(script, text, executable=True)
@@ -399,6 +365,7 @@ class RunCollection:
     def get_task_specs(
         self,
         *,
+        runs: Iterable[Run] | None = None,
         posterior_mean_only: bool = False,
         gpu_memory_required: float | Literal["auto"] | None = None,
     ) -> list[dict[str, Any]]:
@@ -406,6 +373,8 @@ class RunCollection:
 
         Parameters
         ----------
+        runs : iterable of Run, optional
+            Only these, in this order.
         posterior_mean_only : bool, default False
             Only sample posterior means.
         gpu_memory_required : float or "auto", optional
@@ -421,12 +390,13 @@ class RunCollection:
         ConfigError
             If the runs are not prepared.
         """
-        tasks = self._list_tasks(posterior_mean_only, gpu_memory_required)
+        tasks = self._list_tasks(runs, posterior_mean_only, gpu_memory_required)
         return [task.to_spec() for task in tasks]
 
     def get_task_hints(
         self,
         *,
+        runs: Iterable[Run] | None = None,
         posterior_mean_only: bool = False,
         gpu_memory_required: float | Literal["auto"] | None = None,
     ) -> dict[str, dict[str, Any]]:
@@ -434,7 +404,7 @@ class RunCollection:
 
         Parameters
         ----------
-        posterior_mean_only, gpu_memory_required
+        runs, posterior_mean_only, gpu_memory_required
             As in `get_task_specs`.
 
         Returns
@@ -448,16 +418,51 @@ class RunCollection:
         ConfigError
             If the runs are not prepared.
         """
-        tasks = self._list_tasks(posterior_mean_only, gpu_memory_required)
+        tasks = self._list_tasks(runs, posterior_mean_only, gpu_memory_required)
         return {task.name: dict(task.hints) for task in tasks}
 
     def _list_tasks(
-        self, posterior_mean_only: bool, gpu_memory_required: float | Literal["auto"] | None
+        self,
+        runs: Iterable[Run] | None,
+        posterior_mean_only: bool,
+        gpu_memory_required: float | Literal["auto"] | None,
     ) -> list[RunTask]:
         memory = checked_memory(gpu_memory_required)
         self._check_not_empty()
-        shapes = read_input_shapes(self.runs)
-        return list_run_tasks(self.runs, shapes, memory, posterior_mean_only=posterior_mean_only)
+        numbers = self._numbers_of(runs)
+        chosen = [self.runs[number - 1] for number in numbers]
+        tasks = list_run_tasks(
+            chosen,
+            read_input_shapes(chosen),
+            memory,
+            posterior_mean_only=posterior_mean_only,
+            numbers=numbers,
+        )
+        missing = [task.script for task in tasks if not task.script.is_file()]
+        if missing:
+            raise ConfigError(
+                f"{len(missing)} of {len(tasks)} runs have no script to run: no {missing[0]}",
+                "prepare_for_lfads() writes what is missing",
+            )
+        return tasks
+
+    def _numbers_of(self, runs: Iterable[Run] | None) -> list[int]:
+        """Give the numbers of runs, from 1, in the order given."""
+        known = {run.path: number for number, run in enumerate(self.runs, start=1)}
+        if runs is None:
+            return list(known.values())
+        numbers = []
+        for run in runs:
+            if not isinstance(run, Run) or run.path not in known:
+                raise RunNotFoundError(
+                    f"{run.generate_title() if isinstance(run, Run) else repr(run)} is no run of "
+                    f"{self.name}",
+                    "choose some with find_runs",
+                )
+            numbers.append(known[run.path])
+        if not numbers:
+            raise ConfigError("no runs were chosen", "name some, or leave runs out for all")
+        return list(dict.fromkeys(numbers))
 
     def _check_not_empty(self) -> None:
         if not self._params:
@@ -481,3 +486,8 @@ class RunCollection:
 
     def __repr__(self) -> str:
         return summary.generate_display_text(self)
+
+    def _repr_html_(self) -> str:
+        from lfadsq.manager.html import run_collection_html
+
+        return run_collection_html(self)

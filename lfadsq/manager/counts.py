@@ -5,19 +5,45 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lfadsq.errors import ConfigError, DatasetError
 
-__all__ = ["DatasetCounts", "trial_blocks"]
+__all__ = ["DatasetCounts", "TrialValues", "trial_blocks"]
 
 _TRIALS_PER_BLOCK = 64
 _AXES = "(trial, channel, time)"
 _INPUT_AXES = "(trial, input, time)"
+_CONDITION_AXES = "(condition, channel, time)"
 _LARGEST_COUNT = np.iinfo(np.int32).max  # sums of these fit into the trainer's int64
+
+
+class TrialValues(Protocol):
+    """An array (trial, channel, time), or what can be sliced by trial like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+
+    def __getitem__(self, block: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _ByCondition:
+    """Values that trials of a condition share, made for the trials that are looked at."""
+
+    values: npt.NDArray[Any]
+    condition: npt.NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.condition), *self.values.shape[1:])
+
+    def __getitem__(self, block: Any, /) -> Any:
+        return self.values[self.condition[block]]
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value
@@ -33,11 +59,15 @@ class DatasetCounts:
     bin_ms : float, optional [ms]
         Width of a raw bin; by default the step of `time_ms`.
     condition_id : numpy.ndarray, shape (trial,), optional
-        Condition of each trial: numbers or text.
+        Condition of each trial: numbers or text. A cell of these, as it is read from a MAT file,
+        will do, also with empty elements for trials without a condition.
     truth : numpy.ndarray, shape (trial, channel, time), optional
         True rates in each raw bin, in any unit.
     external_inputs : numpy.ndarray, shape (trial, input, time), optional
         Measured inputs in each raw bin.
+    condition_truth : numpy.ndarray, shape (condition, channel, time), optional
+        In place of `truth`, true rates that all trials of a condition share: `condition_id` says
+        which, as whole numbers from 1. A simulation has far fewer conditions than trials.
     """
 
     counts: npt.NDArray[Any]
@@ -46,6 +76,7 @@ class DatasetCounts:
     condition_id: npt.NDArray[Any] | None = None
     truth: npt.NDArray[Any] | None = None
     external_inputs: npt.NDArray[Any] | None = None
+    condition_truth: npt.NDArray[Any] | None = None
 
     @classmethod
     def of(cls, given: object) -> DatasetCounts:
@@ -85,6 +116,13 @@ class DatasetCounts:
         blocks = (self.counts[block] for block in trial_blocks(len(self.counts)))
         return all(bool((part == np.floor(part)).all()) for part in blocks)
 
+    @property
+    def truth_of_trials(self) -> TrialValues | None:
+        """True rates (trial, channel, time) of any slice of trials, however they were given."""
+        if self.condition_truth is None or self.condition_id is None:
+            return self.truth
+        return _ByCondition(self.condition_truth, self.condition_id.astype(np.int64) - 1)
+
     def checked(self, dataset_name: str, *, are_spikes: bool = True) -> DatasetCounts:
         """Refuse what LFADS cannot be given, and fill in what was left out.
 
@@ -121,21 +159,31 @@ class DatasetCounts:
         if inputs is not None and inputs.shape[::2] != counts.shape[::2]:
             raise _misfit(dataset_name, "external_inputs", inputs.shape, counts.shape)
         condition_id = (
-            None
-            if self.condition_id is None
-            else _as_array(self.condition_id, "condition_id", dataset_name).ravel()
+            None if self.condition_id is None else _conditions(self.condition_id, dataset_name)
         )
         if condition_id is not None and len(condition_id) != num_trials:
             raise _misfit(dataset_name, "condition_id", condition_id.shape, counts.shape)
+        by_condition = self._optional(
+            self.condition_truth, "condition_truth", _CONDITION_AXES, dataset_name
+        )
+        if by_condition is not None:
+            if by_condition.shape[1:] != counts.shape[1:]:
+                raise _misfit(dataset_name, "condition_truth", by_condition.shape, counts.shape)
+            if truth is not None:
+                raise DatasetError(
+                    f"{dataset_name} has both truth and condition_truth", "give one of them"
+                )
+            _check_numbered(condition_id, len(by_condition), dataset_name)
         time_ms, bin_ms = _time_axis(self.time_ms, self.bin_ms, num_bins, dataset_name)
         if are_spikes:
             _check_counts(counts, dataset_name)
         else:
             _check_finite(counts, "counts", dataset_name)
-        for name, values in (("truth", truth), ("external_inputs", inputs)):
+        floats = {"truth": truth, "external_inputs": inputs, "condition_truth": by_condition}
+        for name, values in floats.items():
             if values is not None:
                 _check_finite(values, name, dataset_name)
-        return DatasetCounts(counts, time_ms, bin_ms, condition_id, truth, inputs)
+        return DatasetCounts(counts, time_ms, bin_ms, condition_id, truth, inputs, by_condition)
 
     @staticmethod
     def _optional(
@@ -168,6 +216,37 @@ def _as_array(
             f"{name} of {dataset_name} make no array of numbers ({error})",
             "give numbers, in rows of one length",
         ) from error
+
+
+def _conditions(values: Any, dataset_name: str) -> npt.NDArray[Any]:
+    """Give condition ids as one array: of objects, if it is a cell that has empty elements."""
+    elements = list(values) if isinstance(values, list | tuple) or _is_cell(values) else []
+    are_text = {np.asarray(one).dtype.kind in "US" for one in elements if np.size(one)}
+    is_mixed = len(are_text) > 1 or any(one is None or not np.size(one) for one in elements)
+    if not is_mixed or any(np.size(one) > 1 for one in elements):
+        return _as_array(values, "condition_id", dataset_name).ravel()
+    cell = np.empty(len(elements), dtype=object)
+    for number, one in enumerate(elements):
+        # MATLAB's empty, as None cannot be written for MATLAB.
+        cell[number] = np.empty((0, 0)) if one is None else one
+    return cell
+
+
+def _check_numbered(
+    condition_id: npt.NDArray[Any] | None, num_conditions: int, dataset_name: str
+) -> None:
+    """Refuse condition ids that do not say which condition's truth is a trial's."""
+    ids = np.array([np.nan]) if condition_id is None else condition_id
+    if ids.dtype.kind not in "iuf" or not np.isin(ids, np.arange(1, num_conditions + 1)).all():
+        raise DatasetError(
+            f"condition_truth of {dataset_name} is of {num_conditions} conditions, but its "
+            f"condition_id are not all whole numbers from 1 to {num_conditions}",
+            "number the conditions, or give truth for each trial",
+        )
+
+
+def _is_cell(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1
 
 
 def _array(values: Any, name: str, axes: str, dataset_name: str) -> npt.NDArray[Any]:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
 from lfadsq.datasets.layouts import as_recording, list_variables
 from lfadsq.errors import DatasetError, RunNotFoundError
+from lfadsq.manager.dataset_choices import has_minimum_trials, is_best_of_its_day
 from lfadsq.manager.displays import attribute_lines, class_title, short_path
 from lfadsq.manager.info_table import DatasetInfoTable
 from lfadsq.manager.names import check_name
 from lfadsq.manager.progress import showing_progress
 from lfadsq.manager.recordings import load_recording
+from lfadsq.manager.selection import select
 from lfadsq.paths import dataset_name_of
+
+if TYPE_CHECKING:
+    from lfadsq.manager.params import RunParams
 
 __all__ = ["Dataset", "DatasetCollection"]
 
@@ -63,7 +68,7 @@ class DatasetCollection:
     def __len__(self) -> int:
         return self.num_datasets
 
-    def add(self, dataset: Dataset) -> None:
+    def add_dataset(self, dataset: Dataset) -> None:
         """Add a dataset, in place of one with the same name; a new `Dataset` does so by itself."""
         replaced = self._datasets.get(dataset.name)
         if replaced is not None and replaced.path != dataset.path:
@@ -74,6 +79,61 @@ class DatasetCollection:
                 replaced.path,
             )
         self._datasets[dataset.name] = dataset
+
+    def clear_datasets(self) -> None:
+        """Leave out all datasets; their files stay."""
+        self._datasets = {}
+
+    def filter_datasets(self, mask: Iterable[object]) -> None:
+        """Keep some datasets; files of the others stay.
+
+        Parameters
+        ----------
+        mask : iterable of bool or int
+            True for each dataset that is kept, False for the others; or the indices of those.
+
+        Raises
+        ------
+        ConfigError, RunNotFoundError
+            If it is neither, or does not fit.
+        """
+        kept = select(self.datasets, mask, "dataset")
+        self._datasets = {dataset.name: dataset for dataset in kept}
+
+    def filter_having_minimum_trials(self, min_trials: int) -> None:
+        """Keep datasets of so many trials; what is not known yet is read first.
+
+        Raises
+        ------
+        DatasetError
+            If a dataset cannot be read; then all are kept.
+        """
+        self.load_info()
+        self.filter_datasets(has_minimum_trials(self.datasets, min_trials))
+
+    def filter_having_minimum_trials_for_batch_size(self, params: RunParams) -> None:
+        """Keep datasets whose validation trials fill a batch (``c_batch_size``) of a setting.
+
+        Raises
+        ------
+        DatasetError
+            If a dataset cannot be read; then all are kept.
+        """
+        self.filter_having_minimum_trials(params.c_batch_size * (params.trainToTestRatio + 1))
+
+    def filter_best_save_tag_each_date(self) -> None:
+        """Keep, of each subject's datasets of one day, the one with the most trials.
+
+        Where several parts of a recording (``saveTags``) overlap, only one of them may be trained
+        on. What is not known yet is read first. Datasets without a date are kept.
+
+        Raises
+        ------
+        DatasetError
+            If a dataset cannot be read; then all are kept.
+        """
+        self.load_info()
+        self.filter_datasets(is_best_of_its_day(self.datasets))
 
     @overload
     def match_datasets_by_name(self, names: str) -> Dataset: ...
@@ -163,11 +223,17 @@ class DatasetCollection:
 
     __repr__ = generate_display_text
 
+    def _repr_html_(self) -> str:
+        from lfadsq.manager.html import dataset_collection_html
+
+        return dataset_collection_html(self)
+
 
 class Dataset:
     """One recording. It adds itself to its collection, in place of one with the same name.
 
-    Override `load_data` for files of your own format, and `load_info` for what is known about them.
+    Override `load_data` for files of your own format, and `load_info_from_data` (or `load_info`, if
+    that can be known without them) for what is known about them.
 
     Parameters
     ----------
@@ -210,7 +276,7 @@ class Dataset:
         self.save_tags = ""
         self.num_trials = 0
         self.num_channels = 0
-        collection.add(self)
+        collection.add_dataset(self)
 
     @property
     def path(self) -> Path:
@@ -249,7 +315,21 @@ class Dataset:
         DatasetError
             If the file is missing or damaged, or has no ``spikes`` of three dimensions.
         """
-        data = self.load_data()
+        self.load_info_from_data(self.load_data())
+
+    def load_info_from_data(self, data: dict[str, Any]) -> None:
+        """Fill in what is known about the recording, once it is loaded; `load_info` calls this.
+
+        Parameters
+        ----------
+        data : dict of str to object
+            As `load_data` gives it.
+
+        Raises
+        ------
+        DatasetError
+            If it has no ``spikes`` of three dimensions.
+        """
         spikes = np.asarray(data["spikes"]) if "spikes" in data else None
         if spikes is None or spikes.ndim != 3:
             found = (
@@ -259,7 +339,8 @@ class Dataset:
             )
             raise DatasetError(
                 f"{self.path} has {found}",
-                "let load_data give spikes as (trial, channel, time), or override load_info",
+                "let load_data give spikes as (trial, channel, time), or override "
+                "load_info_from_data",
             )
         self.num_trials, self.num_channels = spikes.shape[:2]
         self.subject = _text(data.get("subject", ""))
@@ -272,6 +353,11 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f'{class_title(type(self))} "{self.name}"'
+
+    def _repr_html_(self) -> str:
+        from lfadsq.manager.html import dataset_html
+
+        return dataset_html(self)
 
 
 def _text(value: Any) -> str:

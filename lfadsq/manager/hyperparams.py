@@ -8,24 +8,32 @@ there.
 from __future__ import annotations
 
 import dataclasses
-import sys
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from lfadsq.errors import ConfigError
+from lfadsq.manager.matlab_values import (
+    MatlabClass,
+    UnfitValueError,
+    class_of,
+    contains_nan,
+    is_equal,
+    is_finite,
+    to_matlab,
+    to_scalar,
+)
 
 __all__ = ["FLAG_PREFIX", "HyperParam", "MatlabClass", "hyperparam", "hyperparams_of"]
-
-MatlabClass = Literal["char", "logical", "double", "uint16", "uint32", "cell"]
 
 FLAG_PREFIX = "c_"
 """Hyperparameters that begin with this are flags of the trainer, where they go without it."""
 
 _METADATA_KEY = "lfadsq"
-_LARGEST_DOUBLE = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,9 @@ class HyperParam:
     default : object
         The default in the class definition. It is part of the on-disk format: a hash covers only
         what differs from it, so changing it would rename runs.
-    matlab_class : {"char", "logical", "double", "uint16", "uint32", "cell"}
-        Its class in MATLAB, which decides how it is hashed and which values it can hold.
+    matlab_class : str
+        Its class in MATLAB, which decides how it is hashed and which values it can hold: ``char``,
+        ``logical``, ``double``, ``single``, ``int8`` to ``uint64``, or ``cell``.
     group : str
         Title under which displays list it.
     help : str
@@ -53,6 +62,8 @@ class HyperParam:
         Whether displays list it even at its default.
     choices : tuple of str
         The only values allowed; empty if any are.
+    is_published : bool
+        Whether `lfadsq.RunParams` itself has it, not a class that a lab derived.
     """
 
     name: str
@@ -65,11 +76,27 @@ class HyperParam:
     passed_to_trainer: bool
     displayed: bool
     choices: tuple[str, ...]
+    is_published: bool = False
 
     @property
     def flag(self) -> str:
         """The trainer's name for it: without the prefix ``c_``."""
         return self.name.removeprefix(FLAG_PREFIX)
+
+    @cached_property
+    def never_at_default(self) -> bool:
+        """Whether every value counts as another: MATLAB takes no NaN for equal to a NaN."""
+        return contains_nan(self.default)
+
+    def is_at_default(self, value: Any) -> bool:
+        """Tell whether a value, as `convert` gives it, is what hashes and displays leave out.
+
+        Values are compared as by MATLAB's `isequal`: a default that is or holds a NaN is equal to
+        no value, itself included, and so is hashed always.
+        """
+        if value is self.default:
+            return not self.never_at_default
+        return is_equal(self.default, value)
 
     def convert(self, value: Any) -> Any:
         """Give `value` in the Python type that stands for the MATLAB class.
@@ -77,94 +104,41 @@ class HyperParam:
         Parameters
         ----------
         value : object
-            What the user gave: Python or NumPy scalars, text, or sequences.
+            What the user gave: Python or NumPy scalars, text, sequences, arrays.
 
         Returns
         -------
         object
-            `bool`, `int`, `float`, `str`, a tuple of floats (a row of doubles, only where the
-            default is one), or a tuple (cell).
+            As in the table of `lfadsq.manager.matlab_values`. Where the default is a row, so is a
+            single number.
 
         Raises
         ------
         ConfigError
-            If the class cannot hold the value.
+            If the class cannot hold the value, or LFADS cannot use it: `RunParams` itself has no
+            arrays of numbers, and none that are infinite or NaN.
         """
-        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-            value = value.item()
-        if self.matlab_class == "logical":
-            return self._convert_logical(value)
-        if self.matlab_class == "char":
-            return self._convert_char(value)
-        if self.matlab_class == "cell":
-            return self._convert_cell(value)
-        if self.matlab_class == "double":
-            return self._convert_double(value)
-        return self._convert_integer(value)
+        try:
+            return self._convert(value)
+        except UnfitValueError as unfit:
+            raise ConfigError(
+                f"{self.name} cannot be {reprlib.repr(value)}", unfit.remedy
+            ) from None
 
-    def _wrong(self, value: Any, remedy: str) -> ConfigError:
-        return ConfigError(f"{self.name} cannot be {value!r}", remedy)
-
-    def _convert_logical(self, value: Any) -> bool:
-        if isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1)):
-            return bool(value)
-        raise self._wrong(value, "give True or False")
-
-    def _convert_char(self, value: Any) -> str:
-        if not isinstance(value, str):
-            raise self._wrong(value, "give text")
-        if self.choices and value not in self.choices:
-            raise self._wrong(value, f"give one of {', '.join(map(repr, self.choices))}")
-        return self._convert_text(value)
-
-    def _convert_text(self, value: str) -> str:
-        if any(ord(character) < 32 for character in value):
-            raise self._wrong(value, "give text without line breaks or control characters")
-        if any(0xD800 <= ord(character) < 0xE000 for character in value):
-            raise self._wrong(value, "give text that can be written as UTF-8")
-        return value
-
-    def _convert_cell(self, value: Any) -> tuple[Any, ...]:
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise self._wrong(value, "give a list")
-        elements: list[Any] = []
-        for element in value:
-            if isinstance(element, np.generic):
-                element = element.item()
-            if isinstance(element, list | tuple | np.ndarray):
-                element = self._convert_cell(element)
-            elif isinstance(element, str):
-                element = self._convert_text(element)
-            elif not isinstance(element, bool):
-                element = self._finite(element)
-            elements.append(element)
-        return tuple(elements)
-
-    def _convert_double(self, value: Any) -> float | tuple[float, ...]:
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
-        if isinstance(self.default, tuple):
-            elements = value if isinstance(value, list | tuple) else [value]
-            return tuple(self._finite(element) for element in elements)
-        return self._finite(value)
-
-    def _finite(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(value, "give a number")
-        if not abs(value) <= _LARGEST_DOUBLE:
-            raise self._wrong(value, "give a finite number")
-        # -0.0 and 0.0 are equal, so they must be one value in the hash too.
-        return float(value) + 0.0
-
-    def _convert_integer(self, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
-            raise self._wrong(value, "give a whole number")
-        largest = int(np.iinfo(self.matlab_class).max)
-        if not 0 <= value <= largest:
-            raise self._wrong(value, f"give a whole number from 0 to {largest}")
-        return int(value)
+    def _convert(self, value: Any) -> Any:
+        is_cell = self.matlab_class == "cell"
+        if not self.is_published or is_cell or isinstance(self.default, tuple):
+            converted = to_matlab(value, self.matlab_class)
+        else:
+            converted = to_scalar(value, self.matlab_class)
+        if self.is_published and not is_finite(converted):
+            raise UnfitValueError("give a finite number")
+        if self.choices and converted not in self.choices:
+            raise UnfitValueError(f"give one of {', '.join(map(repr, self.choices))}")
+        if isinstance(self.default, tuple) and not isinstance(converted, tuple):
+            return (converted,)
+        # -0.0 and 0.0 mean the same to LFADS, so they must be one value in the hash too.
+        return converted + 0.0 if self.is_published and type(converted) is float else converted
 
 
 def hyperparam(
@@ -184,10 +158,14 @@ def hyperparam(
     Parameters
     ----------
     default : object
-        The default value; never change it once runs exist.
+        The default value; never change it once runs exist. Text, a number, a list, or a NumPy array
+        of at most two dimensions; infinite numbers and NaN will do, and so does ``()`` for an empty
+        value.
     matlab_class : str, optional
-        Class on disk. By default it follows from `default`: ``logical``, ``char``, ``double`` for
-        numbers and lists of them, ``cell`` for other lists, as in MATLAB.
+        Class on disk: ``char``, ``logical``, ``double``, ``single``, ``int8`` to ``uint64``, or
+        ``cell``. All but ``char`` and ``cell`` hold scalars, rows and matrices. By default it
+        follows from `default`, as in MATLAB: ``logical``, ``char``, ``double`` for numbers and
+        lists of them, ``cell`` for other lists, and for an array the class of its dtype.
     group : str, default "Other"
         Title in displays.
     help : str
@@ -195,7 +173,8 @@ def hyperparam(
     in_param_hash : bool, default True
         Whether it enters the param hash.
     in_data_hash : bool, optional
-        Whether it enters the data hash: by default unless its name begins with ``c_``.
+        Whether it enters the data hash: by default if it enters the param hash. In `RunParams`
+        itself, flags of the trainer do not.
     passed_to_trainer : bool, optional
         Whether it is a flag of the trainer: by default if its name begins with ``c_``.
     displayed : bool, default True
@@ -208,6 +187,11 @@ def hyperparam(
     dataclasses.Field
         For use in a class body.
 
+    Notes
+    -----
+    A value enters the hashes where MATLAB's `isequal` takes it for another than the default. A
+    default that is or holds a NaN is equal to nothing, so it is hashed always, as in MATLAB.
+
     Examples
     --------
     >>> from dataclasses import dataclass
@@ -215,9 +199,21 @@ def hyperparam(
     >>> @dataclass
     ... class MyRunParams(RunParams):
     ...     alignTo: str = hyperparam("GoCue", group="My experiment", help="event at time zero")
+    ...     longest_ms: float = hyperparam(float("inf"), group="My experiment")
+    ...     num_skipped: int = hyperparam(0, matlab_class="int16", in_data_hash=False)
     >>> MyRunParams(alignTo="Target").data_hash != MyRunParams().data_hash
     True
+    >>> MyRunParams(num_skipped=3).data_hash != MyRunParams().data_hash
+    False
     """
+    try:
+        matlab_class = matlab_class or class_of(default)
+        if isinstance(default, np.ndarray):
+            is_scalar = default.ndim == 0
+            default = to_matlab(default, matlab_class)
+            default = default if is_scalar or isinstance(default, tuple) else (default,)
+    except UnfitValueError as unfit:
+        raise ConfigError(f"no default can be {reprlib.repr(default)}", unfit.remedy) from None
     metadata = {
         "matlab_class": matlab_class,
         "group": group,
@@ -246,10 +242,15 @@ def hyperparams_of(cls: type) -> tuple[HyperParam, ...]:
     -------
     tuple of HyperParam
     """
-    return tuple(_describe(declared) for declared in dataclasses.fields(cls))
+    root = [base for base in cls.__mro__ if "__dataclass_fields__" in base.__dict__][-1]
+    published = {declared.name for declared in dataclasses.fields(root)}
+    return tuple(
+        _describe(declared, is_published=declared.name in published)
+        for declared in dataclasses.fields(cls)
+    )
 
 
-def _describe(declared: dataclasses.Field[Any]) -> HyperParam:
+def _describe(declared: dataclasses.Field[Any], *, is_published: bool) -> HyperParam:
     default = declared.default
     if default is dataclasses.MISSING and declared.default_factory is not dataclasses.MISSING:
         default = declared.default_factory()
@@ -259,30 +260,25 @@ def _describe(declared: dataclasses.Field[Any]) -> HyperParam:
             f"the hyperparameter {declared.name} has no default",
             "give it one in the class definition: hashes cover only what differs from it",
         )
-    metadata = dict(
-        declared.metadata.get(_METADATA_KEY, hyperparam(default).metadata[_METADATA_KEY])
-    )
-    is_flag = declared.name.startswith(FLAG_PREFIX)
-    if metadata["matlab_class"] is None:
-        metadata["matlab_class"] = _matlab_class_of(default)
-    if metadata["in_data_hash"] is None:
-        metadata["in_data_hash"] = metadata["in_param_hash"] and not is_flag
-    if metadata["passed_to_trainer"] is None:
-        metadata["passed_to_trainer"] = is_flag
     if not declared.name.isascii():
         raise ConfigError(
             f"the hyperparameter {declared.name!r} cannot be hashed", "use only ASCII in its name"
         )
-    described = HyperParam(name=declared.name, default=default, **metadata)
+    metadata = dict(
+        declared.metadata.get(_METADATA_KEY, hyperparam(default).metadata[_METADATA_KEY])
+    )
+    is_flag = declared.name.startswith(FLAG_PREFIX)
+    if metadata["in_data_hash"] is None:
+        # MATLAB leaves out names with the prefix only where its own class declares them.
+        metadata["in_data_hash"] = metadata["in_param_hash"] and not (is_flag and is_published)
+    elif metadata["in_data_hash"] and not metadata["in_param_hash"]:
+        raise ConfigError(
+            f"the hyperparameter {declared.name} enters the data hash and not the param hash",
+            "leave in_param_hash true: models of other data belong into another folder",
+        )
+    if metadata["passed_to_trainer"] is None:
+        metadata["passed_to_trainer"] = is_flag
+    described = HyperParam(
+        name=declared.name, default=default, is_published=is_published, **metadata
+    )
     return dataclasses.replace(described, default=described.convert(default))
-
-
-def _matlab_class_of(default: Any) -> MatlabClass:
-    if isinstance(default, bool):
-        return "logical"
-    if isinstance(default, str):
-        return "char"
-    if isinstance(default, tuple):
-        is_row = default and all(type(element) in (int, float) for element in default)
-        return "double" if is_row else "cell"
-    return "double"

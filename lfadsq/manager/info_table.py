@@ -91,6 +91,11 @@ class DatasetInfoTable:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        from lfadsq.manager.html import dataset_info_table_html
+
+        return dataset_info_table_html(self)
+
 
 def _centred(text: str, width: int) -> str:
     # `str.center` puts the odd space elsewhere than MATLAB does.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lfadsq.errors import DatasetError, StorageError
 from lfadsq.files import check_readable, storage_errors, written_aside
 from lfadsq.hdf5 import hdf5_written_aside
-from lfadsq.manager.counts import DatasetCounts, trial_blocks
+from lfadsq.manager.counts import DatasetCounts, TrialValues, trial_blocks
 from lfadsq.manager.matfile import StreamedArray, smallest_dtype, write_mat
 
 __all__ = [
@@ -232,7 +232,7 @@ def write_input_h5(
     num_trials, _, num_raw_bins = counts.counts.shape
     factor = bins_per_spike_bin(spike_bin_ms, counts.bin_ms, num_raw_bins, name)
     train_inds, valid_inds = split_trials(num_trials, train_to_test_ratio)
-    optional = {"truth": counts.truth, "ext_input": counts.external_inputs}
+    optional = {"truth": counts.truth_of_trials, "ext_input": counts.external_inputs}
     given = {key: values for key, values in optional.items() if values is not None}
     with hdf5_written_aside(path) as stored:
         stored["train_inds"] = train_inds + 1.0
@@ -280,7 +280,7 @@ def add_alignment(path: Path, matrix: Array, bias: Array) -> None:
 def _write_split(
     stored: h5py.File,
     key: str,
-    values: Array,
+    values: TrialValues,
     factor: int,
     valid_inds: npt.NDArray[np.int64],
     dtype: npt.DTypeLike,
@@ -336,8 +336,9 @@ def write_input_info(
 
     Notes
     -----
-    ``counts``, ``truth`` (channel, time, trial) and ``externalInputs`` (input, time, trial) are in
-    raw bins, as are ``seq_timeVector`` and ``seq_binSizeMs``.
+    ``counts``, ``truth`` (channel, time, trial), ``externalInputs`` (input, time, trial) and, in
+    place of a truth of each trial, ``conditionTruth`` (channel, time, condition) are in raw bins,
+    as are ``seq_timeVector`` and ``seq_binSizeMs``.
     """
     train_inds, valid_inds = split_trials(len(counts.counts), train_to_test_ratio)
     variables = {
@@ -348,7 +349,11 @@ def write_input_info(
         "seq_binSizeMs": counts.bin_ms,
         "conditionId": _for_matlab(counts.condition_id),
     }
-    optional = {"truth": counts.truth, "externalInputs": counts.external_inputs}
+    optional = {
+        "truth": counts.truth,
+        "conditionTruth": counts.condition_truth,
+        "externalInputs": counts.external_inputs,
+    }
     streamed = {
         "counts": _streamed(counts.counts, _stored_dtype(counts)),
         **{

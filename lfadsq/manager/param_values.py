@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+
 from lfadsq.errors import ConfigError, LfadsqError, UnknownHyperParamError
 from lfadsq.manager.displays import attribute_lines, class_title, format_general, format_short
-from lfadsq.manager.hashing import hash_of
+from lfadsq.manager.hashing import hash_of, typed_stream
 from lfadsq.manager.hyperparams import HyperParam, hyperparams_of
 
-__all__ = ["DATA_PREFIX", "PARAM_PREFIX", "HyperParamValues"]
+__all__ = ["DATA_PREFIX", "LABELS", "PARAM_PREFIX", "HyperParamValues"]
 
 PARAM_PREFIX = "param_"
 """What `HyperParamValues.param_hash_string` begins with: the name of the folder of runs."""
@@ -21,8 +24,11 @@ PARAM_PREFIX = "param_"
 DATA_PREFIX = "data_"
 """What `HyperParamValues.data_hash_string` begins with: the name of the folder of prepared data."""
 
+LABELS = ("name", "version")
+"""Hyperparameters that enter no hash, and are not listed among what differs."""
+
 _FIRST_VERSION_WITH_FACTORS_IN_DATA_HASH = 20171107
-_LABELS = ("name", "version")
+_LONGEST_ARRAY = 5  # of which the line of differences shows the elements, as in MATLAB
 _Values = TypeVar("_Values", bound="HyperParamValues")
 
 
@@ -47,10 +53,13 @@ class HyperParamValues:
 
     _is_frozen: ClassVar[bool] = False
     _cached_table: ClassVar[dict[str, HyperParam]]
+    _cached_names_outside_hashes: ClassVar[tuple[frozenset[str], frozenset[str]]]
 
     def __init__(self, **values: Any) -> None:
-        for hyper in self.hyperparams():
-            object.__setattr__(self, hyper.name, hyper.default)
+        self.__dict__.update((hyper.name, hyper.default) for hyper in self.hyperparams())
+        self._assign(values)
+
+    def _assign(self, values: Mapping[str, Any]) -> None:
         errors: list[LfadsqError] = []
         for name, value in values.items():
             try:
@@ -111,16 +120,29 @@ class HyperParamValues:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, HyperParamValues) or type(other) is not type(self):
             return NotImplemented
-        return self.to_dict() == other.to_dict()
+        # To the bit: what is equal must have one hash, and MATLAB hashes 0 and -0 differently.
+        return all(
+            one is two
+            or typed_stream(one, hyper.matlab_class) == typed_stream(two, hyper.matlab_class)
+            for hyper in self.hyperparams()
+            for one, two in [(self.__dict__[hyper.name], other.__dict__[hyper.name])]
+        )
 
     def __repr__(self) -> str:
         return self.generate_display_text()
+
+    def _repr_html_(self) -> str:
+        from lfadsq.manager.html import run_params_html
+
+        return run_params_html(self)
 
     # --- copies and dictionaries ------------------------------------------------------------------
 
     def copy(self: _Values) -> _Values:
         """Give an equal setting that can be changed on its own."""
-        return type(self)(**self.to_dict())
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.to_dict())
+        return copied
 
     def frozen(self: _Values) -> _Values:
         """Give an equal setting that refuses every change; itself if it does already."""
@@ -194,11 +216,12 @@ class HyperParamValues:
             axes[name] = list(choices)
             if not axes[name]:
                 raise ConfigError(f"{name} has no values to sweep over", "give at least one")
-        base = self.to_dict()
-        return [
-            type(self)(**{**base, **dict(zip(axes, combination, strict=True))})
-            for combination in itertools.product(*axes.values())
-        ]
+        sweep = []
+        for combination in itertools.product(*axes.values()):
+            setting = self.copy()
+            setting._assign(dict(zip(axes, combination, strict=True)))
+            sweep.append(setting)
+        return sweep
 
     # --- hashes -----------------------------------------------------------------------------------
 
@@ -224,24 +247,73 @@ class HyperParamValues:
 
     def param_hash_values(self) -> list[tuple[HyperParam, Any]]:
         """List what enters the param hash."""
-        return [pair for pair in self._differences() if pair[0].in_param_hash]
+        return self._differences_except("get_list_properties_not_affecting_hash")
 
     def data_hash_values(self) -> list[tuple[HyperParam, Any]]:
         """List what enters the data hash."""
-        version = getattr(self, "version", _FIRST_VERSION_WITH_FACTORS_IN_DATA_HASH)
-        is_old = version < _FIRST_VERSION_WITH_FACTORS_IN_DATA_HASH
-        return [
-            (hyper, value)
-            for hyper, value in self._differences()
-            if hyper.in_data_hash and not (is_old and hyper.name == "c_factors_dim")
-        ]
+        return self._differences_except("get_list_properties_not_affecting_input_data_hash")
+
+    def get_list_properties_not_affecting_hash(self) -> list[str]:
+        """List the hyperparameters that enter no hash.
+
+        A subclass may override this and add names to it, as in MATLAB; ``in_param_hash=False`` in
+        the declaration does the same. ``name`` and ``version`` enter no hash in any case.
+        """
+        return list(self._names_outside_hashes()[0])
+
+    def get_list_properties_not_affecting_input_data_hash(self) -> list[str]:
+        """List the hyperparameters that do not enter the data hash.
+
+        A subclass may override this and add names to it, as in MATLAB; ``in_data_hash=False`` in
+        the declaration does the same. It may depend on values, as the base does: before version
+        20171107 not even ``c_factors_dim`` entered the data hash.
+
+        Examples
+        --------
+        >>> from lfadsq import RunParams, hyperparam
+        >>> class MyRunParams(RunParams):
+        ...     repeat: int = hyperparam(1, matlab_class="uint16")
+        ...
+        ...     def get_list_properties_not_affecting_input_data_hash(self):
+        ...         return [*super().get_list_properties_not_affecting_input_data_hash(), "repeat"]
+        >>> MyRunParams(repeat=2).data_hash == MyRunParams().data_hash
+        True
+        """
+        names = {*self._names_outside_hashes()[1], *self.get_list_properties_not_affecting_hash()}
+        if getattr(self, "version", _FIRST_VERSION_WITH_FACTORS_IN_DATA_HASH) < (
+            _FIRST_VERSION_WITH_FACTORS_IN_DATA_HASH
+        ):
+            names.add("c_factors_dim")
+        return sorted(names)
+
+    @classmethod
+    def _names_outside_hashes(cls) -> tuple[frozenset[str], frozenset[str]]:
+        names = cls.__dict__.get("_cached_names_outside_hashes")
+        if names is None:
+            table = cls.hyperparams()
+            names = (
+                frozenset(hyper.name for hyper in table if not hyper.in_param_hash),
+                frozenset(hyper.name for hyper in table if not hyper.in_data_hash),
+            )
+            cls._cached_names_outside_hashes = names
+        return names
+
+    def _differences_except(self, hook: str) -> list[tuple[HyperParam, Any]]:
+        excepted = {*getattr(self, hook)(), *LABELS}
+        unknown = excepted - self._table().keys() - {*LABELS}
+        if unknown:
+            error = UnknownHyperParamError(min(unknown), list(self._table()))
+            raise ConfigError(f"{class_title(type(self))}.{hook}: {error.problem}", error.remedy)
+        return [pair for pair in self._differences() if pair[0].name not in excepted]
 
     def _differences(self) -> list[tuple[HyperParam, Any]]:
         values = self.__dict__
+        # Every hash asks this, and nearly all values are the defaults themselves.
         return [
-            (hyper, values[hyper.name])
-            for hyper in self.hyperparams()
-            if values[hyper.name] != hyper.default
+            (hyper, values[name])
+            for name, hyper in self._table().items()
+            if (values[name] is not hyper.default or hyper.never_at_default)
+            and not hyper.is_at_default(values[name])
         ]
 
     # --- text -------------------------------------------------------------------------------------
@@ -254,9 +326,9 @@ class HyperParamValues:
         'c_learning_rate_stop=0.001 c_gen_dim=64'
         """
         return " ".join(
-            f"{hyper.name}={format_general(value)}"
+            f"{hyper.name}={format_general(value, hyper.matlab_class, longest=_LONGEST_ARRAY)}"
             for hyper, value in self._differences()
-            if hyper.name not in _LABELS
+            if hyper.name not in LABELS
         )
 
     def generate_title(self) -> str:
@@ -280,7 +352,7 @@ class HyperParamValues:
             lines += ["", f"   {group}"]
             lines += attribute_lines(
                 (
-                    (hyper.name, format_short(getattr(self, hyper.name)))
+                    (hyper.name, format_short(getattr(self, hyper.name), hyper.matlab_class))
                     for hyper in shown
                     if hyper.group == group
                 ),
@@ -291,16 +363,16 @@ class HyperParamValues:
     def generate_summary_text(self) -> str:
         """Write all values, a line each, as ``summary.txt`` lists them."""
         return "\n".join(
-            f"{hyper.name}: {format_general(getattr(self, hyper.name))}"
+            f"{hyper.name}: {format_general(getattr(self, hyper.name), hyper.matlab_class)}"
             for hyper in self._shown()
-            if hyper.name not in _LABELS
+            if hyper.name not in LABELS
         )
 
     def _shown(self) -> list[HyperParam]:
         return [
             hyper
             for hyper in self.hyperparams()
-            if hyper.displayed or getattr(self, hyper.name) != hyper.default
+            if hyper.displayed or not hyper.is_at_default(getattr(self, hyper.name))
         ]
 
 
@@ -316,6 +388,13 @@ def _refuse_misdeclared(cls: type[HyperParamValues]) -> None:
             "of the names on disk",
             "set the value in each setting, or derive a function that makes your settings",
         )
+    for name in declared:
+        value = cls.__dict__.get(name)
+        if isinstance(value, list | np.ndarray):
+            raise ConfigError(
+                f"{cls.__qualname__}.{name} has a default that could be changed by mistake",
+                f"write for example {name}: ... = hyperparam({reprlib.repr(value)})",
+            )
     for name, value in cls.__dict__.items():
         is_field = isinstance(value, dataclasses.Field)
         is_plain = isinstance(value, bool | int | float | str | list | tuple)

@@ -3,24 +3,27 @@
 Data are written into a hidden folder of the collection while they are checked, dataset by dataset,
 and moved into place when all of them are there. So bad input in the last dataset leaves nothing
 behind, and no more than one dataset is in memory. Where datasets are aligned, averages of each are
-kept until all of a run have been read; the matrices are then added to the files.
+kept beside them until all of a run have been read; the matrices are then added to the files.
 """
 
 from __future__ import annotations
 
 import errno
+import filecmp
 import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from lfadsq.errors import ConfigError, DatasetError
-from lfadsq.files import make_folder, move_into_place, storage_errors, write_text
+from lfadsq.files import make_folder, move_into_place, storage_errors
 from lfadsq.manager.alignment import (
     AlignmentOptions,
     MultisessionAlignmentTool,
@@ -32,7 +35,16 @@ from lfadsq.manager.inputs import InputShape, add_alignment, write_input_h5, wri
 from lfadsq.manager.param_checks import check_params
 from lfadsq.manager.progress import showing_progress
 from lfadsq.manager.runs import Run
-from lfadsq.manager.scripts import render_run_scripts
+from lfadsq.manager.script_files import write_run_scripts
+from lfadsq.manager.staleness import (
+    find_dataset_changes,
+    find_trained_users,
+    prepared_datasets,
+    refuse_changed_alignment,
+    warn_of_changed_data,
+)
+from lfadsq.manager.trainer_commands import OUR_TRAINER, TrainerCommands
+from lfadsq.manager.versions import check_layout
 from lfadsq.paths import DataPaths
 
 __all__ = ["prepare_runs", "read_input_shapes"]
@@ -66,6 +78,12 @@ class _Input:
             return self.h5.exists() and self.info.exists()
 
     @property
+    def may_be_aligned(self) -> bool:
+        """Whether it would have an alignment matrix if its run were on more or fewer datasets."""
+        params = self.runs[0].params
+        return params.useAlignmentMatrix or params.useSingleDatasetAlignmentMatrix
+
+    @property
     def aligned_with(self) -> tuple[Path, ...]:
         """Inputs whose alignment matrices are computed together with this one's, and its own."""
         run = self.runs[0]
@@ -74,7 +92,13 @@ class _Input:
         return tuple(run.data_paths.input_h5(name) for name in run.dataset_names)
 
 
-def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False) -> None:
+def prepare_runs(
+    folder: Path,
+    runs: Sequence[Run],
+    *,
+    regenerate: bool = False,
+    trainer: TrainerCommands = OUR_TRAINER,
+) -> None:
     """Write the trainer's input and the scripts of runs.
 
     Parameters
@@ -85,13 +109,17 @@ def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False)
         Runs of this collection.
     regenerate : bool, default False
         Replace files that exist, instead of keeping them.
+    trainer : TrainerCommands
+        What the scripts call; by default our own trainer.
 
     Raises
     ------
     ConfigError
-        If a setting cannot be trained, or does not fit a dataset.
+        If a setting cannot be trained, or does not fit a dataset or the trainer.
     DatasetError
         If a dataset is missing, damaged, or holds what LFADS cannot be given.
+    RunExistsError
+        If a run was trained on other datasets than its run specification names now.
     StorageError
         If the disk is full or a file cannot be written. In all these cases nothing on disk has
         changed, unless the disk failed after the data were written: then what is there is complete,
@@ -99,8 +127,14 @@ def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False)
     """
     for params in {id(run.params): run.params for run in runs}.values():
         check_params(params)
+        trainer.check_flags(params)
+    check_layout(folder, runs[0].params.version)
+    changes = find_dataset_changes(runs)
     inputs = _list_inputs(runs)
-    missing = _list_missing(inputs, regenerate=regenerate)
+    missing = _list_missing(inputs, changes, regenerate=regenerate)
+    users = find_trained_users(folder, [one.h5 for one in missing])
+    if not regenerate:
+        refuse_changed_alignment(users)
     _check_alignments(missing)
     _check_files_exist(missing)
     for one in inputs:
@@ -108,11 +142,11 @@ def prepare_runs(folder: Path, runs: Sequence[Run], *, regenerate: bool = False)
             _check_shape(one, InputShape.of_file(one.h5))
     _check_places(runs, missing)
     if missing:
-        _write_inputs(folder, missing)
+        warn_of_changed_data(users, _write_inputs(folder, missing))
     with storage_errors(folder, "write into"):
         for run in runs:
             _link_inputs(run, regenerate=regenerate)
-    _write_scripts(runs, regenerate=regenerate)
+    write_run_scripts(runs, changes, trainer, regenerate=regenerate)
 
 
 def read_input_shapes(runs: Sequence[Run]) -> list[list[InputShape]]:
@@ -154,9 +188,17 @@ def _list_inputs(runs: Sequence[Run]) -> list[_Input]:
     return list(inputs.values())
 
 
-def _list_missing(inputs: Sequence[_Input], *, regenerate: bool) -> list[_Input]:
+def _list_missing(
+    inputs: Sequence[_Input], changes: Collection[Path], *, regenerate: bool
+) -> list[_Input]:
     """List what is to be written; inputs that are aligned together are written together."""
-    missing = {one.h5 for one in inputs if regenerate or not one.is_there}
+    missing = {
+        one.h5
+        for one in inputs
+        if regenerate
+        or not one.is_there
+        or (one.may_be_aligned and any(run.path in changes for run in one.runs))
+    }
     return [one for one in inputs if one.h5 in missing or not missing.isdisjoint(one.aligned_with)]
 
 
@@ -252,7 +294,9 @@ def _check_shape(prepared: _Input, shape: InputShape) -> None:
 # --- data -----------------------------------------------------------------------------------------
 
 
-def _write_inputs(folder: Path, missing: Sequence[_Input]) -> None:
+def _write_inputs(folder: Path, missing: Sequence[_Input]) -> list[Path]:
+    """Write what is missing, and list the files of the trainer that are not what they were."""
+    changed = []
     with _staging(folder) as staging, showing_progress("Preparing data", len(missing)) as advance:
         staged: list[tuple[_Input, DataPaths]] = []
         averages: list[ConditionAverages] = []
@@ -266,8 +310,12 @@ def _write_inputs(folder: Path, missing: Sequence[_Input]) -> None:
             advance(one.dataset.name)
         for one, aside in staged:
             make_folder(one.paths.folder)
+            new = aside.input_h5(one.dataset.name)
+            if one.h5.exists() and not filecmp.cmp(new, one.h5, shallow=False):
+                changed.append(one.h5)
             move_into_place(aside.input_info(one.dataset.name), one.info)
-            move_into_place(aside.input_h5(one.dataset.name), one.h5)
+            move_into_place(new, one.h5)
+    return changed
 
 
 @contextmanager
@@ -304,10 +352,21 @@ def _stage(one: _Input, aside: DataPaths) -> list[ConditionAverages]:
     counts = run.generate_checked_counts(one.dataset)
     spike_bin_ms, ratio = run.params.spikeBinMs, run.params.trainToTestRatio
     _check_shape(one, InputShape.of_counts(counts, spike_bin_ms, ratio, name))
-    averages = [average_for_alignment(run, one.dataset, counts)] if one.aligned_with else []
+    averages = []
+    if one.aligned_with:
+        found = average_for_alignment(run, one.dataset, counts)
+        averages.append(_on_disk(found, aside.folder / "averages.npy"))
+        del found
     write_input_info(aside.input_info(name), counts, ratio, run.data_hash)
     write_input_h5(aside.input_h5(name), counts, spike_bin_ms, ratio, name)
     return averages
+
+
+def _on_disk(averages: ConditionAverages, path: Path) -> ConditionAverages:
+    """Move averages into a file: those of many datasets together outgrow a dataset."""
+    with storage_errors(path, "write"):
+        np.save(path, averages.counts)
+    return replace(averages, counts=np.load(path, mmap_mode="r"))
 
 
 def _align(
@@ -320,17 +379,34 @@ def _align(
         add_alignment(aside.input_h5(one.dataset.name), aligned.matrix, aligned.bias)
 
 
-# --- links and scripts ----------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------------------
 
 
 def _link_inputs(run: Run, *, regenerate: bool) -> None:
     make_folder(run.paths.lfads_input)
+    for name in prepared_datasets(run.paths) - set(run.dataset_names):
+        # The trainer would read these, too.
+        for left_over in (run.paths.input_info(name), run.paths.input_h5(name)):
+            left_over.unlink(missing_ok=True)
     for name in run.dataset_names:
         for target, link in (
             (run.data_paths.input_info(name), run.paths.input_info(name)),
             (run.data_paths.input_h5(name), run.paths.input_h5(name)),
         ):
             _link(os.path.relpath(target, link.parent), link, replace_file=regenerate)
+    _check_links(run)
+
+
+def _check_links(run: Run) -> None:
+    """See that the trainer finds its data: a link is read from where the folder really is."""
+    real = os.path.realpath(run.path)
+    lost = [name for name in run.dataset_names if not run.paths.input_h5(name).exists()]
+    if lost:
+        raise ConfigError(
+            f"the links in {run.paths.lfads_input} lead nowhere ({', '.join(lost)}), as they are "
+            f"relative, and the folder really is {real}",
+            "move the whole collection instead of a part of it, and link to that",
+        )
 
 
 def _link(target: str, link: Path, *, replace_file: bool) -> None:
@@ -342,24 +418,3 @@ def _link(target: str, link: Path, *, replace_file: bool) -> None:
     aside = link.with_name(f".{link.name}.{os.getpid()}.tmp")
     aside.symlink_to(target)
     aside.replace(link)
-
-
-def _write_scripts(runs: Sequence[Run], *, regenerate: bool) -> None:
-    num_outdated = 0
-    for run in runs:
-        texts = render_run_scripts(run.paths, run.params, run.num_datasets)
-        for path, text in texts.items():
-            if path.exists():
-                with storage_errors(path, "read"):
-                    is_same = path.read_text(encoding="utf-8", errors="replace") == text
-                num_outdated += not is_same
-                if is_same or not regenerate:
-                    continue
-            # A script lost with the power is written again by the next call.
-            write_text(path, text, durable=False, executable=True)
-    if num_outdated and not regenerate:
-        _log.warning(
-            "kept %d scripts that differ from what would be written now; "
-            "replace them with prepare_for_lfads(regenerate=True)",
-            num_outdated,
-        )

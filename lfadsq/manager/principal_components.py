@@ -55,7 +55,10 @@ def principal_components(parts: Sequence[Array], num_components: int) -> tuple[l
         return [np.zeros((width, 0)) for width in widths], np.zeros((num_rows, 0))
     total = len(covariance)
     variances, loadings = scipy.linalg.eigh(
-        covariance, subset_by_index=(total - num_wanted, total - 1), overwrite_a=True
+        # The transpose is the same matrix, in the order that LAPACK overwrites without a copy.
+        covariance.T,
+        subset_by_index=(total - num_wanted, total - 1),
+        overwrite_a=True,
     )
     variances, loadings = variances[::-1], loadings[:, ::-1]
     smallest = max(total, num_rows) * np.finfo(np.float64).eps * variances[0]

@@ -104,6 +104,7 @@ def list_run_tasks(
     memory_mb: int | Literal["auto"] | None,
     *,
     posterior_mean_only: bool,
+    numbers: Sequence[int] | None = None,
 ) -> list[RunTask]:
     """Make a task of each run.
 
@@ -116,7 +117,11 @@ def list_run_tasks(
         Device memory to reserve [MB], to be learned, or estimated.
     posterior_mean_only : bool
         Whether they are only to be sampled.
+    numbers : sequence of int, optional
+        Of the runs in their collection, from 1; by default they are all there are.
     """
+    if numbers is None:
+        numbers = range(1, len(runs) + 1)
     return [
         RunTask(
             f"lfads_{PARAM_PREFIX}{run.param_hash}_run{number:03d}_{run.name}".replace(".", "_"),
@@ -125,7 +130,7 @@ def list_run_tasks(
             _hints(run.params, sizes, is_learned=memory_mb == "auto"),
             posterior_mean_only,
         )
-        for number, (run, sizes) in enumerate(zip(runs, shapes, strict=True), start=1)
+        for number, run, sizes in zip(numbers, runs, shapes, strict=True)
     ]
 
 

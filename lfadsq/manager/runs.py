@@ -1,122 +1,30 @@
-"""`RunSpec` and `Run`: which datasets are trained together, and one training of them."""
+"""`Run`: one training of a model, on the datasets of a run specification."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from lfadsq.errors import ConfigError, DatasetError, RunNotFoundError
+from lfadsq.files import storage_errors
 from lfadsq.manager.counts import DatasetCounts
-from lfadsq.manager.datasets import Dataset, DatasetCollection
+from lfadsq.manager.datasets import Dataset
 from lfadsq.manager.displays import attribute_lines, class_title, short_path
-from lfadsq.manager.names import check_name
 from lfadsq.manager.params import RunParams
+from lfadsq.manager.run_specs import RunSpec
 from lfadsq.paths import CollectionPaths, DataPaths, RunPaths
 
 if TYPE_CHECKING:
     from lfadsq.manager.alignment import MultisessionAlignmentTool
     from lfadsq.results.fit_log import FitLog
+    from lfadsq.results.model_trained_params import ModelTrainedParams
     from lfadsq.results.posterior_means import PosteriorMeans
 
 __all__ = ["Run", "RunSpec"]
 
 _SINGLE = "useSingleDatasetAlignmentMatrix"
 _FIRST_VERSION_WITH_SINGLE_DATASET_ALIGNMENT = 20171107
-
-
-class RunSpec:
-    """Which datasets one model is trained on.
-
-    Parameters
-    ----------
-    name : str
-        What the runs are called; unique in a collection.
-    dataset_collection : DatasetCollection
-        Where the datasets are.
-    datasets : int, str, Dataset, or an iterable of these
-        Indices from 0, or names.
-
-    Attributes
-    ----------
-    name : str
-        As given.
-    dataset_names : tuple of str
-        Names of the datasets.
-
-    Raises
-    ------
-    ConfigError
-        If the name cannot be a folder's, or there is no dataset, or one comes twice.
-    RunNotFoundError
-        If a dataset is not in the collection.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        dataset_collection: DatasetCollection,
-        datasets: int | str | Dataset | Iterable[int | str | Dataset],
-    ) -> None:
-        self.name = check_name(name, "run")
-        self.dataset_collection = dataset_collection
-        if isinstance(datasets, int | np.integer | str | Dataset):
-            datasets = [datasets]
-        if not isinstance(datasets, Iterable):
-            raise _no_dataset(datasets)
-        self.dataset_names = tuple(self._find(dataset).name for dataset in datasets)
-        if not self.dataset_names:
-            raise ConfigError(f"the run {name!r} has no datasets", "give one or several")
-        twice = {name for name in self.dataset_names if self.dataset_names.count(name) > 1}
-        if twice:
-            raise ConfigError(
-                f"the run {name!r} has {', '.join(sorted(twice))} more than once", "name it once"
-            )
-
-    def _find(self, dataset: int | str | Dataset) -> Dataset:
-        if isinstance(dataset, Dataset):
-            found = self.dataset_collection.match_datasets_by_name(dataset.name)
-            if found is not dataset:
-                raise RunNotFoundError(
-                    f"{dataset} is not in {self.dataset_collection.name}, which has another of "
-                    "that name"
-                )
-            return found
-        if isinstance(dataset, str):
-            return self.dataset_collection.match_datasets_by_name(dataset)
-        num_datasets = self.dataset_collection.num_datasets
-        if not isinstance(dataset, int | np.integer):
-            raise _no_dataset(dataset)
-        if isinstance(dataset, bool) or not 0 <= dataset < num_datasets:
-            raise RunNotFoundError(
-                f"there is no dataset with index {dataset}",
-                f"indices go from 0 to {num_datasets - 1}"
-                if num_datasets
-                else "add datasets first",
-            )
-        return self.dataset_collection.datasets[dataset]
-
-    @property
-    def datasets(self) -> tuple[Dataset, ...]:
-        """The datasets."""
-        return tuple(self.dataset_collection.match_datasets_by_name(self.dataset_names))
-
-    @property
-    def num_datasets(self) -> int:
-        """Number of datasets."""
-        return len(self.dataset_names)
-
-    def __repr__(self) -> str:
-        return f'{class_title(type(self))} "{self.name}" ({self.num_datasets} datasets)'
-
-
-def _no_dataset(given: object) -> ConfigError:
-    return ConfigError(
-        f"{given!r} stands for no dataset", "give indices from 0, names, or the datasets themselves"
-    )
 
 
 class Run:
@@ -150,6 +58,7 @@ class Run:
     def __init__(
         self, collection_paths: CollectionPaths, run_spec: RunSpec, params: RunParams
     ) -> None:
+        self._collection_folder = collection_paths.folder
         self.run_spec = run_spec
         self.params = params.frozen()
         self.param_hash = params.param_hash
@@ -192,6 +101,23 @@ class Run:
         """Whether the run is finished."""
         return self.paths.done.exists()
 
+    def check_posterior_means_exist(self) -> bool:
+        """Tell whether its posterior means are there, of all datasets, of ``posterior_mean_kind``.
+
+        Raises
+        ------
+        StorageError
+            If the system does not let us look.
+        """
+        kind = self.params.posterior_mean_kind
+        files = [
+            self.paths.output.posterior_means(name, split, kind)
+            for name in self.dataset_names
+            for split in ("train", "valid")
+        ]
+        with storage_errors(self.path, "read"):
+            return all(path.is_file() for path in files)
+
     @property
     def uses_alignment_matrix(self) -> bool:
         """Whether alignment matrices are prepared for its datasets."""
@@ -231,7 +157,8 @@ class Run:
         DatasetCounts
             In raw bins; a dict with its fields as keys will do. Here: ``spikes`` (trial, channel,
             time), ``timeMs``, and ``conditionId``, ``true_rates`` (trial, channel, time),
-            ``externalInputs`` (trial, input, time) where the file has them.
+            ``externalInputs`` (trial, input, time) where the file has them. Where all trials of a
+            condition share their true rates, ``conditionRates`` (condition, channel, time) will do.
 
         Raises
         ------
@@ -250,6 +177,7 @@ class Run:
             time_ms=data["timeMs"],
             condition_id=data.get("conditionId"),
             truth=data.get("true_rates"),
+            condition_truth=None if "true_rates" in data else data.get("conditionRates"),
             external_inputs=data.get("externalInputs"),
         )
 
@@ -291,6 +219,28 @@ class Run:
             )
         are_spikes = self.params.c_output_dist == "poisson"
         return DatasetCounts.of(given).checked(dataset.name, are_spikes=are_spikes)
+
+    def delete_lfads_output(self, *, confirmed: bool = False) -> bool:
+        """Delete what training wrote; see `RunCollection.delete_lfads_output`.
+
+        Parameters
+        ----------
+        confirmed : bool, default False
+            Do not ask.
+
+        Returns
+        -------
+        bool
+            Whether anything was deleted.
+
+        Raises
+        ------
+        ConfigError, RunError, StorageError
+            As there.
+        """
+        from lfadsq.manager.deletion import delete_lfads_output
+
+        return delete_lfads_output([self.paths], self._collection_folder, confirmed=confirmed) > 0
 
     def do_multisession_alignment(self) -> MultisessionAlignmentTool:
         """Compute its alignment matrices, as `RunCollection.prepare_for_lfads` does, to look at.
@@ -347,17 +297,52 @@ class Run:
         """
         from lfadsq.results.posterior_means import PosteriorMeans
 
+        name = self._dataset_name(dataset_name)
+        kind, bin_ms = self.params.posterior_mean_kind, self.params.spikeBinMs
+        return PosteriorMeans.load(self.paths, name, kind, bin_ms, self.data_paths)
+
+    def load_input_info(self, dataset_name: str | None = None) -> dict[str, Any]:
+        """Read what is known about the trainer's input of a dataset, ``inputInfo_<dataset>.mat``.
+
+        Parameters
+        ----------
+        dataset_name : str, optional
+            Which dataset; a run on a single one needs no name.
+
+        Returns
+        -------
+        dict of str to object
+            ``trainInds``, ``validInds`` (from 1), ``conditionId``, ``seq_timeVector`` [ms],
+            ``seq_binSizeMs`` [ms], ``counts`` (channel, time, trial) [spikes/bin],
+            ``paramInputDataHash`` and what else is in the file.
+
+        Raises
+        ------
+        RunNotFoundError
+            If the run has no such dataset, or has several and none is named.
+        ConfigError
+            If the run is not prepared.
+        DatasetError
+            If the file is damaged.
+        """
+        from lfadsq.manager.input_info import read_input_info
+
+        name = self._dataset_name(dataset_name)
+        # The link of a collection that was moved may lead to where it was, or nowhere.
+        own, linked = self.data_paths.input_info(name), self.paths.input_info(name)
+        return read_input_info(own if own.exists() else linked)
+
+    def _dataset_name(self, asked_for: str | None) -> str:
         names = self.dataset_names
-        if dataset_name is None and len(names) == 1:
-            dataset_name = names[0]
-        if dataset_name not in names:
-            asked = "no dataset was named" if dataset_name is None else f"not {dataset_name!r}"
+        if asked_for is None and len(names) == 1:
+            return names[0]
+        if asked_for is None or asked_for not in names:
+            asked = "no dataset was named" if asked_for is None else f"not {asked_for!r}"
             raise RunNotFoundError(
                 f"{self.generate_title()} has {len(names)} datasets, {asked}",
                 f"give one of {', '.join(names)}",
             )
-        kind, bin_ms = self.params.posterior_mean_kind, self.params.spikeBinMs
-        return PosteriorMeans.load(self.paths, dataset_name, kind, bin_ms)
+        return asked_for
 
     def load_fit_log(self) -> FitLog:
         """Read the costs of the training, epoch by epoch; it may still be running.
@@ -371,12 +356,38 @@ class Run:
 
         return FitLog.load(self.paths.output.fit_log())
 
+    def load_model_trained_params(self) -> ModelTrainedParams:
+        """Read the weights of the trained model.
+
+        Returns
+        -------
+        ModelTrainedParams
+            Those of datasets in the order of the run.
+
+        Raises
+        ------
+        ResultNotReadyError
+            If the run has not written them.
+        ResultShapeError
+            If the file holds no model, or that of another run.
+        StorageError
+            If it cannot be read.
+        """
+        from lfadsq.results.model_trained_params import ModelTrainedParams
+
+        return ModelTrainedParams.load(self.paths.output.model_params, self.dataset_names)
+
     def generate_title(self) -> str:
         """Describe the run in one line."""
         return (
             f'{class_title(type(self))} "{self.name}" {self.params.param_hash_string} '
             f"{self.params.data_hash_string}"
         )
+
+    def _repr_html_(self) -> str:
+        from lfadsq.manager.html import run_html
+
+        return run_html(self)
 
     def __repr__(self) -> str:
         lines = [

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lfadsq.manager.params import RunParams
 from lfadsq.manager.run_tasks import RunTask
-from lfadsq.manager.templating import render
+from lfadsq.manager.templating import ShellText, render
+from lfadsq.manager.trainer_commands import OUR_TRAINER, TrainerCommands
 from lfadsq.paths import INPUT_FILE_STEM, CollectionPaths, RunPaths
 
 __all__ = [
@@ -26,6 +28,8 @@ _SCALED_BY_DATASETS = {
     "c_l2_start_step": "scaleStartStepWithDatasets",
 }
 _BATCH_SIZE_FLAG = "batch_size"
+_CONTINUED = " \\\n    "
+_LOADED = {"checkpoint_pb_load_name": "checkpoint_lve"}
 
 
 def flag_text(value: Any) -> str:
@@ -77,7 +81,12 @@ def trainer_flags(params: RunParams, num_datasets: int) -> dict[str, str]:
     return flags
 
 
-def render_run_scripts(paths: RunPaths, params: RunParams, num_datasets: int) -> dict[Path, str]:
+def render_run_scripts(
+    paths: RunPaths,
+    params: RunParams,
+    num_datasets: int,
+    trainer: TrainerCommands = OUR_TRAINER,
+) -> dict[Path, str]:
     """Give the text of the three scripts of a run.
 
     Parameters
@@ -88,6 +97,8 @@ def render_run_scripts(paths: RunPaths, params: RunParams, num_datasets: int) ->
         Its hyperparameters.
     num_datasets : int
         Its number of datasets.
+    trainer : TrainerCommands
+        What the scripts call; by default our own trainer.
 
     Returns
     -------
@@ -96,6 +107,22 @@ def render_run_scripts(paths: RunPaths, params: RunParams, num_datasets: int) ->
     """
     model_flags = trainer_flags(params, num_datasets)
     batch_size = model_flags.pop(_BATCH_SIZE_FLAG)
+    num_samples = f"{params.num_samples_posterior:.0f}"
+    if not trainer.is_ours:
+        calls = {
+            "train": {"kind": "train", "batch_size": batch_size},
+            "posterior_mean": {
+                "kind": params.posterior_mean_kind,
+                "batch_size": num_samples,
+                **_LOADED,
+            },
+            "write_model_params": {
+                "kind": "write_model_params",
+                "batch_size": batch_size,
+                **_LOADED,
+            },
+        }
+        return _render_other_scripts(paths, trainer, model_flags, calls)
     common = {
         "input_folder": paths.lfads_input.name,
         "input_stem": INPUT_FILE_STEM,
@@ -104,7 +131,7 @@ def render_run_scripts(paths: RunPaths, params: RunParams, num_datasets: int) ->
     }
     sampling = {
         "posterior_mean_kind": params.posterior_mean_kind,
-        "num_samples_posterior": f"{params.num_samples_posterior:.0f}",
+        "num_samples_posterior": num_samples,
     }
     batch = {"batch_size": batch_size}
     values_of = {
@@ -113,6 +140,70 @@ def render_run_scripts(paths: RunPaths, params: RunParams, num_datasets: int) ->
         paths.write_model_params_script: {**common, **batch},
     }
     return {path: render(path.name, **values) for path, values in values_of.items()}
+
+
+def _render_other_scripts(
+    paths: RunPaths,
+    trainer: TrainerCommands,
+    model_flags: Mapping[str, str],
+    calls: Mapping[str, Mapping[str, str]],
+) -> dict[Path, str]:
+    """Give the scripts for a trainer that is not ours; `calls` are the flags of each command."""
+    output_folder = paths.lfads_output.name
+    places = {
+        "run_dir": '"$run_dir"',
+        "data_dir": f'"$run_dir"/{shlex.quote(paths.lfads_input.name)}',
+        "lfads_save_dir": f'"$run_dir"/{shlex.quote(output_folder)}',
+    }
+    files = [
+        f"--data_dir={places['data_dir']}",
+        f"--data_filename_stem={INPUT_FILE_STEM}",
+        f"--lfads_save_dir={places['lfads_save_dir']}",
+    ]
+
+    def quoted(flags: Mapping[str, str]) -> list[str]:
+        known = {flag: text for flag, text in flags.items() if flag not in trainer.omitted_flags}
+        return [f"--{flag}={shlex.quote(text)}" for flag, text in known.items()]
+
+    hyperparams = quoted(model_flags)
+
+    def command(name: str) -> ShellText:
+        values = {flag: shlex.quote(text) for flag, text in calls[name].items()}
+        return trainer.fill_in(
+            name,
+            {
+                **places,
+                **values,
+                "model_flags": _CONTINUED.join(hyperparams),
+                "flags": _CONTINUED.join([*files, *hyperparams, *quoted(calls[name])]),
+            },
+        )
+
+    def script(template: str, training: Sequence[str], evaluation: Sequence[str]) -> str:
+        program = trainer.needed_program
+        return render(
+            template,
+            setup=[ShellText(lines) for lines in trainer.setup],
+            needed_program=program,
+            missing_program=f"{program} is not on PATH; install it, or let the setup lines of the"
+            " trainer activate its environment",
+            training=[command(name) for name in training],
+            promised_files=list(trainer.promised_files),
+            output_folder=output_folder,
+            evaluation=[command(name) for name in evaluation],
+        )
+
+    return {
+        paths.train_script: script(
+            "lfads_train.other.sh", ["train"], ["posterior_mean", "write_model_params"]
+        ),
+        paths.posterior_mean_script: script(
+            "lfads_posterior_mean_sample.other.sh", [], ["posterior_mean"]
+        ),
+        paths.write_model_params_script: script(
+            "lfads_write_model_params.other.sh", [], ["write_model_params"]
+        ),
+    }
 
 
 def render_tensorboard_script() -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lfadsq.manager.displays import attribute_lines, class_title, format_paths, short_path
 from lfadsq.manager.params import RunParams
 from lfadsq.manager.runs import RunSpec
+from lfadsq.manager.summary_notes import notes_of, write_notes
 
 if TYPE_CHECKING:
     from lfadsq.manager.collection import RunCollection
@@ -50,7 +51,8 @@ def generate_summary_text(collection: RunCollection) -> str:
     Returns
     -------
     str
-        Every run specification with its datasets, and every setting with all its values.
+        Every run specification with its datasets, and every setting with all its values; then,
+        if that leaves anything open, notes for `RunCollection.open`.
     """
     title, path, datasets = _heading(collection)
     lines = [title, path, datasets, "", _RULE, ""]
@@ -63,8 +65,12 @@ def generate_summary_text(collection: RunCollection) -> str:
     lines += [_RULE, "", f"  {collection.num_params} Parameter Settings:", ""]
     for number, params in enumerate(collection.params, start=1):
         lines += [f"    {_params_line(number, params)}", ""]
-        lines += [f"         {line}" for line in params.generate_summary_text().splitlines()]
+        # Not splitlines: text of some languages holds what that takes for line breaks.
+        lines += [f"         {line}" for line in params.generate_summary_text().split("\n")]
         lines.append("")
+    notes = write_notes(notes_of(collection))
+    if notes:
+        lines += [_RULE, "", *notes, ""]
     return "\n".join(lines)
 
 

@@ -13,10 +13,14 @@ import jinja2.meta
 
 from lfadsq.errors import TemplateError
 
-__all__ = ["render", "render_text"]
+__all__ = ["ShellText", "render", "render_text"]
 
 _PACKAGE = "lfadsq.templates"
 _SUFFIX = ".j2"
+
+
+class ShellText(str):
+    """Lines of shell: the user's own, or lines in which every value is quoted already."""
 
 
 class _Quoted(str):
@@ -84,7 +88,7 @@ def _environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # no markup: the filters below quote
     )
-    environment.filters.update(sh=_for_shell, py=_for_python, plain=_identifier)
+    environment.filters.update(sh=_for_shell, py=_for_python, plain=_identifier, shell=_lines)
     return environment
 
 
@@ -111,7 +115,7 @@ def _only_quoted(value: Any) -> str:
     if not isinstance(value, _Quoted):
         raise TemplateError(
             f"the value {value!r} would go unquoted into a generated file",
-            "use one of the filters sh, py or plain in the template",
+            "use one of the filters sh, py, plain or shell in the template",
         )
     return value
 
@@ -127,4 +131,10 @@ def _for_python(value: object) -> _Quoted:
 def _identifier(value: object) -> _Quoted:
     if not re.fullmatch(r"[A-Za-z_][\w.]*", str(value), flags=re.ASCII):
         raise TemplateError(f"{value!r} cannot stand unquoted in a generated file")
+    return _Quoted(value)
+
+
+def _lines(value: object) -> _Quoted:
+    if not isinstance(value, ShellText):
+        raise TemplateError(f"{value!r} cannot stand as shell lines in a generated file")
     return _Quoted(value)

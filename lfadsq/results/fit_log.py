@@ -104,6 +104,11 @@ class FitLog:
             **columns,
         )
 
+    def _repr_html_(self) -> str:
+        from lfadsq.results.html import fit_log_html
+
+        return fit_log_html(self)
+
     @property
     def num_epochs(self) -> int:
         """Number of epochs trained."""

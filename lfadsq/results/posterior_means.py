@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -11,12 +13,28 @@ import numpy.typing as npt
 
 from lfadsq.errors import ResultNotReadyError, ResultShapeError
 from lfadsq.files import storage_errors
-from lfadsq.paths import RunPaths
+from lfadsq.paths import DataPaths, RunPaths
+from lfadsq.results.trial_split import TrialSplit
 
 __all__ = ["PosteriorMeans"]
 
+_log = logging.getLogger(__name__)
+
 _MS_PER_S = 1000.0
 _SPLITS = ("train", "valid")
+_OLD_KINDS = {"posterior_sample_and_average": "posterior_sample"}
+_REQUIRED = ("output_dist_params", "factors")
+_OPTIONAL = {
+    "generator_states": "gen_states",
+    "generator_ics": "gen_ics",
+    "controller_outputs": "controller_outputs",
+    "post_g0_mean": "post_g0_mean",
+    "post_g0_logvar": "post_g0_logvar",
+    "costs": "costs",
+    "nll_bound_vaes": "nll_bound_vaes",
+    "nll_bound_iwaes": "nll_bound_iwaes",
+}
+"""Attributes of `PosteriorMeans`, and the keys of the files."""
 
 Array = npt.NDArray[np.float64]
 
@@ -26,7 +44,8 @@ class PosteriorMeans:
     """What a trained model infers for every trial of a dataset.
 
     Trials are in the order of the recording, training and validation trials together. Axes are
-    those of the files: MATLAB shows the same arrays as (unit, time, trial).
+    those of the files: MATLAB shows the same arrays as (unit, time, trial). What older files lack
+    is None.
 
     Attributes
     ----------
@@ -36,19 +55,26 @@ class PosteriorMeans:
         ``posterior_sample_and_average`` or ``posterior_push_mean``.
     time_ms : numpy.ndarray, shape (time,), float64 [ms]
         Start of each bin, from the start of the trial.
-    rates : numpy.ndarray, shape (trial, time, channel), float64 [spikes/s]
-        Firing rates: the expected counts of a bin, divided by its width.
+    bin_ms : float [ms]
+        Width of a bin.
+    output_means : numpy.ndarray, shape (trial, time, channel), float64 [data unit/bin]
+        Means of the output. Of spikes: expected counts of a bin. Of gaussian output: what is
+        expected of the data as the model saw them, that is, summed over the raw bins of a bin;
+        divide by their number (spikeBinMs / width of a raw bin) for the unit of the recording.
+    output_variances : numpy.ndarray or None, shape (trial, time, channel), float64
+        Variances of gaussian output, of the same sums: divide by the square of that number. None
+        for spikes, whose variance is the mean.
     factors : numpy.ndarray, shape (trial, time, factor), float64
         Factors.
-    generator_states : numpy.ndarray, shape (trial, time, gen_dim), float64
+    generator_states : numpy.ndarray or None, shape (trial, time, gen_dim), float64
         States of the generator.
-    generator_ics : numpy.ndarray, shape (trial, gen_dim), float64
+    generator_ics : numpy.ndarray or None, shape (trial, gen_dim), float64
         Initial states of the generator.
     controller_outputs : numpy.ndarray or None, shape (trial, time, co_dim), float64
         Inferred inputs; None without a controller.
-    post_g0_mean, post_g0_logvar : numpy.ndarray, shape (trial, ic_dim), float64
+    post_g0_mean, post_g0_logvar : numpy.ndarray or None, shape (trial, ic_dim), float64
         Posterior of the initial condition.
-    costs, nll_bound_vaes, nll_bound_iwaes : numpy.ndarray, shape (trial,), float64
+    costs, nll_bound_vaes, nll_bound_iwaes : numpy.ndarray or None, shape (trial,), float64
         Cost and bounds on the negative log-likelihood [nats].
     train_inds, valid_inds : numpy.ndarray, shape (n,), int64
         Which trials trained and which validated, from 0.
@@ -57,27 +83,64 @@ class PosteriorMeans:
     dataset_name: str
     kind: str
     time_ms: Array
-    rates: Array
+    bin_ms: float
+    output_means: Array
+    output_variances: Array | None
     factors: Array
-    generator_states: Array
-    generator_ics: Array
+    generator_states: Array | None
+    generator_ics: Array | None
     controller_outputs: Array | None
-    post_g0_mean: Array
-    post_g0_logvar: Array
-    costs: Array
-    nll_bound_vaes: Array
-    nll_bound_iwaes: Array
+    post_g0_mean: Array | None
+    post_g0_logvar: Array | None
+    costs: Array | None
+    nll_bound_vaes: Array | None
+    nll_bound_iwaes: Array | None
     train_inds: npt.NDArray[np.int64]
     valid_inds: npt.NDArray[np.int64]
+
+    def _repr_html_(self) -> str:
+        from lfadsq.results.html import posterior_means_html
+
+        return posterior_means_html(self)
 
     @property
     def num_trials(self) -> int:
         """Number of trials, training and validation together."""
-        return len(self.rates)
+        return len(self.output_means)
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the output is gaussian, and not counts of spikes."""
+        return self.output_variances is not None
+
+    @cached_property
+    def rates(self) -> Array:
+        """Firing rates: the expected counts of a bin, divided by its width.
+
+        Returns
+        -------
+        numpy.ndarray, shape (trial, time, channel), float64 [spikes/s]
+
+        Raises
+        ------
+        ResultShapeError
+            If the output is gaussian, so that there are none.
+        """
+        if self.is_gaussian:
+            raise ResultShapeError(
+                f"the output of {self.dataset_name} is gaussian, so it has no firing rates",
+                "take output_means and output_variances",
+            )
+        return self.output_means * (_MS_PER_S / self.bin_ms)
 
     @classmethod
     def load(
-        cls, paths: RunPaths, dataset_name: str, kind: str, spike_bin_ms: float
+        cls,
+        paths: RunPaths,
+        dataset_name: str,
+        kind: str,
+        spike_bin_ms: float,
+        data_paths: DataPaths | None = None,
     ) -> PosteriorMeans:
         """Read the posterior means of one dataset of a run.
 
@@ -88,9 +151,11 @@ class PosteriorMeans:
         dataset_name : str
             The dataset, without extension.
         kind : {"posterior_sample_and_average", "posterior_push_mean"}
-            How they were computed.
+            How they were computed. Older files of the first kind are named ``posterior_sample``.
         spike_bin_ms : float
             Width of the bins that the model saw [ms].
+        data_paths : DataPaths, optional
+            Where its prepared data lie, for collections whose links lead elsewhere by now.
 
         Returns
         -------
@@ -101,78 +166,82 @@ class PosteriorMeans:
         ResultNotReadyError
             If the run has not written them.
         ResultShapeError
-            If a file is damaged, does not fit the run's input, or holds no firing rates because
-            the output is Gaussian.
+            If a file is damaged, or does not fit the run's input.
         StorageError
             If a file cannot be read.
         """
-        split_of_inds = _read(paths.input_h5(dataset_name), ["train_inds", "valid_inds"])
-        inds = {
-            split: split_of_inds[f"{split}_inds"].ravel().astype(np.int64) - 1 for split in _SPLITS
-        }
-        parts = {
-            split: _read(paths.output.posterior_means(dataset_name, split, kind))
-            for split in _SPLITS
-            if len(inds[split])
-        }
-        num_channels = _num_channels(paths.input_h5(dataset_name))
-        for split, part in parts.items():
-            num_trials, *_, num_columns = part["output_dist_params"].shape
-            if num_columns != num_channels:
+        trials = TrialSplit.load(paths, dataset_name, data_paths)
+        inds, num_channels = trials.inds, trials.num_channels
+        parts = {}
+        for split in (split for split in _SPLITS if len(inds[split])):
+            path = _path_of(paths, dataset_name, split, kind)
+            parts[split] = _read(path, _REQUIRED, tuple(_OPTIONAL.values()))
+            num_trials, *_, num_columns = parts[split]["output_dist_params"].shape
+            if num_columns not in (num_channels, 2 * num_channels):
                 raise ResultShapeError(
-                    f"{paths.output.posterior_means(dataset_name, split, kind)} has {num_columns} "
-                    f"values in a bin, for {num_channels} channels: no firing rates",
-                    "with Gaussian output it holds means, then variances: read its "
-                    "output_dist_params with h5py",
+                    f"{path} has {num_columns} values in a bin, for {num_channels} channels",
+                    f"sample again: bash {paths.posterior_mean_script}",
                 )
             if num_trials != len(inds[split]):
                 raise ResultShapeError(
-                    f"{paths.output.posterior_means(dataset_name, split, kind)} has {num_trials} "
-                    f"trials, the run's input {len(inds[split])}",
+                    f"{path} has {num_trials} trials, the run's input {len(inds[split])}",
                     f"sample again: bash {paths.posterior_mean_script}",
                 )
 
         order = np.argsort(np.concatenate([inds[split] for split in parts]))
 
-        def in_trial_order(key: str) -> Array:
-            joined: Array = np.concatenate([part[key] for part in parts.values()])[order]
+        missing = [key for key in _OPTIONAL.values() if any(key not in p for p in parts.values())]
+        # Without a controller there is nothing to be missed.
+        missed = [key for key in missing if key != "controller_outputs"]
+        if missed:
+            _log.warning(
+                "posterior means of %s in %s have no %s: None stands in their place",
+                dataset_name,
+                paths.lfads_output,
+                ", ".join(missed),
+            )
+
+        def in_trial_order(key: str) -> Array | None:
+            if key in missing:
+                return None
+            joined: Array = np.concatenate([part.pop(key) for part in parts.values()])[order]
             return joined
 
-        has_controller = all("controller_outputs" in part for part in parts.values())
-        rates = in_trial_order("output_dist_params") * (_MS_PER_S / spike_bin_ms)
+        output, factors = in_trial_order("output_dist_params"), in_trial_order("factors")
+        assert output is not None
+        assert factors is not None
         return cls(
             dataset_name=dataset_name,
             kind=kind,
-            time_ms=np.arange(rates.shape[1], dtype=np.float64) * spike_bin_ms,
-            rates=rates,
-            factors=in_trial_order("factors"),
-            generator_states=in_trial_order("gen_states"),
-            generator_ics=in_trial_order("gen_ics"),
-            controller_outputs=in_trial_order("controller_outputs") if has_controller else None,
-            post_g0_mean=in_trial_order("post_g0_mean"),
-            post_g0_logvar=in_trial_order("post_g0_logvar"),
-            costs=in_trial_order("costs"),
-            nll_bound_vaes=in_trial_order("nll_bound_vaes"),
-            nll_bound_iwaes=in_trial_order("nll_bound_iwaes"),
+            time_ms=np.arange(output.shape[1], dtype=np.float64) * spike_bin_ms,
+            bin_ms=spike_bin_ms,
+            output_means=output[..., :num_channels],
+            output_variances=output[..., num_channels:] if output.shape[2] > num_channels else None,
+            factors=factors,
+            **{attribute: in_trial_order(key) for attribute, key in _OPTIONAL.items()},
             train_inds=inds["train"],
             valid_inds=inds["valid"],
         )
 
 
-def _num_channels(path: Path) -> int:
-    with storage_errors(path, "read"), h5py.File(path) as stored:
-        if "train_data" not in stored:
-            raise ResultShapeError(f"{path} has no train_data", "prepare the run again")
-        return int(stored["train_data"].shape[-1])
+def _path_of(paths: RunPaths, dataset_name: str, split: str, kind: str) -> Path:
+    path = paths.output.posterior_means(dataset_name, split, kind)
+    if not path.exists() and kind in _OLD_KINDS:
+        older = paths.output.posterior_means(dataset_name, split, _OLD_KINDS[kind])
+        return older if older.exists() else path
+    return path
 
 
-def _read(path: Path, keys: list[str] | None = None) -> dict[str, Array]:
+def _read(
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, Array]:
     if not path.exists():
         raise ResultNotReadyError(
             f"{path} is not there", "train the run first; it is written when training has ended"
         )
     with storage_errors(path, "read"), h5py.File(path) as stored:
-        missing = set(keys or ("output_dist_params",)) - set(stored)
+        missing = set(required) - set(stored)
         if missing:
             raise ResultShapeError(f"{path} has no {', '.join(sorted(missing))}", "write it again")
-        return {key: stored[key][()] for key in (keys or stored)}
+        keys = (*required, *(key for key in optional if key in stored))
+        return {key: stored[key][()] for key in keys}

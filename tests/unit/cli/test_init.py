@@ -109,7 +109,7 @@ def test_wrong_options_write_nothing(folder: Path) -> None:
     with pytest.raises(ConfigError, match="already there"):
         call("init", "--cluster", "tls://h:8786")
     with pytest.raises(ConfigError, match="is no folder"):
-        call("init", folder / "none")
+        call("init", folder / "none", "--cluster", "slurm")
     result = CliRunner().invoke(lfadsq, ["init", str(folder), "--user"])
     assert result.exit_code == 2
     assert list(folder.iterdir()) == []

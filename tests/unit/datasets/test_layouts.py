@@ -95,6 +95,64 @@ def test_training_trials_alone_will_do(tmp_path):
     np.testing.assert_array_equal(data["spikes"], SPIKES)
 
 
+def benchmark(**variables):
+    """Eight trials that train and three to evaluate; two channels held in, one held out."""
+    given = {
+        "train_spikes_heldin": SPIKES[:8, :2],
+        "train_spikes_heldout": SPIKES[:8, 2:],
+        "eval_spikes_heldin": SPIKES[8:, :2],
+        "eval_spikes_heldout": SPIKES[8:, 2:],
+    }
+    return {name: time_first(values) for name, values in (given | variables).items()}
+
+
+def test_of_the_benchmark_the_model_sees_the_channels_that_are_held_in(tmp_path):
+    behavior = RNG.standard_normal((8, 24, 2))
+    data = dataset_of(tmp_path, train_behavior=behavior, **benchmark()).load_data()
+    np.testing.assert_array_equal(data["spikes"], SPIKES[:, :2])
+    np.testing.assert_array_equal(data["heldoutSpikes"], SPIKES[:, 2:])
+    np.testing.assert_array_equal(data["train_behavior"], behavior)
+    np.testing.assert_array_equal(data["timeMs"], np.arange(24) * 5)
+    assert not any(name.startswith(("train_spikes", "eval_spikes")) for name in data)
+
+
+def test_held_out_channels_that_some_trials_lack_stay_as_they_are(tmp_path):
+    variables = benchmark()
+    del variables["eval_spikes_heldout"]
+    data = dataset_of(tmp_path, **variables).load_data()
+    np.testing.assert_array_equal(data["spikes"], SPIKES[:, :2])
+    np.testing.assert_array_equal(data["train_spikes_heldout"], time_first(SPIKES[:8, 2:]))
+    assert "heldoutSpikes" not in data
+
+
+@pytest.mark.parametrize("split", ["train", "eval"])
+def test_a_file_of_the_benchmark_may_hold_either_kind_of_trials(tmp_path, split):
+    variables = {k: v for k, v in benchmark().items() if k.startswith(split)}
+    data = dataset_of(tmp_path, **variables).load_data()
+    expected = SPIKES[:8] if split == "train" else SPIKES[8:]
+    np.testing.assert_array_equal(data["spikes"], expected[:, :2])
+    np.testing.assert_array_equal(data["heldoutSpikes"], expected[:, 2:])
+
+
+def test_trials_of_the_benchmark_with_other_channels_are_refused(tmp_path):
+    variables = benchmark(eval_spikes_heldin=SPIKES[8:])
+    with pytest.raises(DatasetError, match=r"eval_spikes_heldin differ in time or channels"):
+        dataset_of(tmp_path, **variables).load_data()
+
+
+def test_what_is_encoded_and_what_is_reconstructed_are_told_apart(tmp_path):
+    order = RNG.permutation(11)
+    train, valid = np.sort(order[:8]), np.sort(order[8:])
+    variables = {"train_inds": train, "valid_inds": valid}
+    for split, inds in (("train", train), ("valid", valid)):
+        variables[f"{split}_encod_data"] = time_first(SPIKES[inds, :2, :20])
+        variables[f"{split}_recon_data"] = time_first(SPIKES[inds])
+    data = dataset_of(tmp_path, **variables).load_data()
+    np.testing.assert_array_equal(data["spikes"], SPIKES[:, :2, :20])
+    np.testing.assert_array_equal(data["reconSpikes"], SPIKES)
+    assert len(data["timeMs"]) == 20
+
+
 def test_bins_of_unknown_width_are_refused(tmp_path):
     dataset = dataset_of(tmp_path, Dataset, data=time_first(SPIKES))
     with pytest.raises(DatasetError, match=r"how wide its bins are; set raw_bin_ms"):

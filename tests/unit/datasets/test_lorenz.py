@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
 from scipy.stats import chi2
 
+from lfadsq import Dataset, DatasetCollection, RunCollection, RunParams, RunSpec
 from lfadsq.datasets import lorenz
 from lfadsq.errors import ConfigError, StorageError
 
@@ -90,6 +92,29 @@ def test_true_rates_per_trial_average_over_bins(tmp_path):
     condition = content["conditionId"][0, 7] - 1
     expected = content["conditionRates"][condition, :, 30:60].mean(axis=1)
     np.testing.assert_allclose(rates[7, 1], expected, rtol=1e-5)
+
+
+def test_runs_on_demo_data_know_the_truth(tmp_path):
+    """The trainer's input has the sums of the true rates, in little space."""
+    (path,) = lorenz.generate_demo_datasets(tmp_path / "datasets", 1, **SMALL)
+    datasets = DatasetCollection(tmp_path / "datasets")
+    Dataset(datasets, path.name)
+    runs = RunCollection(tmp_path, "runs", datasets)
+    runs.add_params(RunParams(spikeBinMs=20, c_batch_size=4))
+    runs.add_run_spec(RunSpec("one", datasets, 0))
+    runs.prepare_for_lfads()
+    (run,) = runs.runs
+    true_hz = lorenz.true_rates_per_trial(path, bin_ms=20.0)
+    with h5py.File(run.paths.input_h5("dataset001")) as stored:
+        factor = stored["conversion_factor"][0]
+        for split in ("train", "valid"):
+            trials = stored[f"{split}_inds"][()].astype(int) - 1
+            mean_hz = stored[f"{split}_truth"][()] * factor
+            np.testing.assert_allclose(mean_hz, true_hz[trials], rtol=1e-5)
+    info = scipy.io.loadmat(run.paths.input_info("dataset001"))
+    stored_hz = scipy.io.loadmat(path)["conditionRates"]
+    np.testing.assert_array_equal(info["conditionTruth"].transpose(2, 0, 1), stored_hz)
+    assert "truth" not in info
 
 
 def test_bad_numbers_and_unusable_folders_are_refused(tmp_path):

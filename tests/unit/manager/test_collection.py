@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
 
 import numpy as np
 import pytest
@@ -46,21 +47,35 @@ def test_settings_in_a_collection_cannot_be_changed(lab):
         runs.runs[0].params.name = "other"
 
 
-def test_a_setting_is_not_added_twice(lab, small_params, caplog):
+def test_a_setting_of_a_hash_that_is_here_takes_its_place(lab, small_params, caplog):
     lab.record()
-    runs = lab.runs(small_params(name="first"))
+    runs = lab.runs(small_params(name="first"), small_params(c_gen_dim=7))
     with caplog.at_level(logging.INFO):
         runs.add_params([small_params(name="second"), small_params(c_gen_dim=9)])
-    assert [one.name for one in runs.params] == ["first", ""]
-    assert "here already" in caplog.text
+    assert [(one.name, one.c_gen_dim) for one in runs.params] == [("second", 8), ("", 7), ("", 9)]
+    assert "replaces one of the same values" in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-def test_what_no_hash_covers_must_not_differ_in_one_folder(lab, small_params):
+def test_what_no_hash_covers_is_replaced_and_told(lab, small_params, caplog):
     lab.record()
-    runs = lab.runs(small_params())
-    with pytest.raises(RunExistsError, match="num_samples_posterior"):
-        runs.add_params([small_params(c_gen_dim=9), small_params(num_samples_posterior=3)])
-    assert runs.num_params == 1
+    runs = lab.runs(small_params(num_samples_posterior=7))
+    runs.add_params(small_params(num_samples_posterior=3))
+    assert [one.num_samples_posterior for one in runs.params] == [3]
+    assert [run.params.num_samples_posterior for run in runs.runs] == [3]
+    assert "num_samples_posterior 3.0 (it was 7.0)" in caplog.text
+
+
+def test_what_no_hash_covers_must_not_differ_among_those_added_together(lab, small_params):
+    lab.record()
+    runs = lab.runs(small_params(c_gen_dim=9))
+    with pytest.raises(RunExistsError, match=r"two of the settings.*num_samples_posterior"):
+        runs.add_params(small_params().generate_sweep("num_samples_posterior", [3, 4]))
+    with pytest.raises(RunExistsError, match="posterior_mean_kind"):
+        runs.add_params([small_params(), small_params(posterior_mean_kind="posterior_push_mean")])
+    assert [one.c_gen_dim for one in runs.params] == [9]
+    runs.add_params([small_params(name="a"), small_params(name="b")])
+    assert [one.name for one in runs.params] == ["", "a"]
 
 
 def test_different_settings_of_one_hash_are_refused(lab):
@@ -90,6 +105,37 @@ def test_the_version_of_the_collection_decides_hashes_and_layout(lab, small_para
     assert runs.params[0].data_hash == RunParams().data_hash
     assert runs.runs[0].data_path == runs.path / runs.params[0].data_hash_string
     assert runs.params[0].version == 20171106
+
+
+def test_changing_the_version_is_all_or_nothing(lab):
+    first, second = (RunParams(**values) for values in DATA_COLLISION)
+    lab.record()
+    runs = lab.runs(first, version=20171106)
+    runs.add_params(second)
+    with pytest.raises(HashCollisionError):
+        runs.version = 20171107
+    assert (runs.version, runs.num_params) == (20171106, 2)
+    assert {one.version for one in runs.params} == {20171106}
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (date.today().year * 10000 + 1_01_01, "lies in the future"),
+        (99991231, "lies in the future"),
+        (201801, "no date: it counts as before 20171107"),
+    ],
+)
+def test_a_version_that_is_probably_a_mistake_is_warned_of(lab, caplog, version, words):
+    runs = RunCollection(lab.root, "runs", lab.datasets, version=version)
+    assert runs.version == version
+    assert words in caplog.text
+
+
+@pytest.mark.parametrize("version", [5, 20171106, 20171107, int(f"{date.today():%Y%m%d}")])
+def test_a_version_of_the_past_is_not_warned_of(lab, caplog, version):
+    RunCollection(lab.root, "runs", lab.datasets, version=version)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("version", [4, "20180131", True, None])
@@ -147,19 +193,83 @@ def test_a_dataset_that_was_replaced_is_refused(lab):
         RunSpec("one", lab.datasets, old)
 
 
-def test_run_specs_of_one_name_must_be_the_same(lab):
+def test_a_run_spec_of_a_name_that_is_here_takes_its_place(lab, caplog):
     lab.record("a.mat")
     lab.record("b.mat")
     runs = lab.runs()
     runs.add_run_spec(RunSpec("single_a", lab.datasets, "a"))
-    assert runs.num_run_specs == 2
-    with pytest.raises(RunExistsError, match=r"'single_a'.*on a.*on b"):
-        runs.add_run_spec(RunSpec("single_a", lab.datasets, "b"))
+    assert "single_a" not in caplog.text
+    runs.add_run_spec(RunSpec("single_a", lab.datasets, ["a", "b"]))
+    assert [spec.dataset_names for spec in runs.run_specs] == [("a", "b"), ("b",)]
+    assert [run.dataset_names for run in runs.runs] == [("a", "b"), ("b",)]
+    assert "the run 'single_a' is now on a, b; before, it was on a" in caplog.text
+
+
+def test_run_specs_that_contradict_themselves_or_the_collection_are_refused(lab):
+    lab.record("a.mat")
+    lab.record("b.mat")
+    runs = lab.runs()
+    both = [RunSpec("c", lab.datasets, "a"), RunSpec("c", lab.datasets, "b")]
+    with pytest.raises(RunExistsError, match=r"called 'c'.*on a, one on b"):
+        runs.add_run_spec(both)
     other = DatasetCollection(lab.recordings)
-    other.add(lab.datasets.datasets[0])
+    other.add_dataset(lab.datasets.datasets[0])
     with pytest.raises(ConfigError, match="another collection"):
-        runs.add_run_spec(RunSpec("c", other, 0))
-    assert runs.num_run_specs == 2
+        runs.add_run_spec([RunSpec("d", lab.datasets, 0), RunSpec("c", other, 0)])
+    assert [spec.name for spec in runs.run_specs] == ["single_a", "single_b"]
+
+
+def test_settings_and_specs_are_filtered_and_cleared(lab, small_params):
+    lab.record("a.mat")
+    lab.record("b.mat")
+    runs = lab.runs(*small_params().generate_sweep("c_gen_dim", [1, 2, 3]))
+    runs.filter_params(np.array([one.c_gen_dim != 2 for one in runs.params]))
+    assert [one.c_gen_dim for one in runs.params] == [1, 3]
+    runs.filter_run_specs([1])
+    assert [(run.name, run.params.c_gen_dim) for run in runs.runs] == [
+        ("single_b", 1),
+        ("single_b", 3),
+    ]
+    runs.clear_params()
+    assert (runs.num_params, runs.num_run_specs, runs.runs) == (0, 1, ())
+    runs.add_params(small_params())
+    runs.clear_run_specs()
+    assert (runs.num_params, runs.num_run_specs, runs.runs) == (1, 0, ())
+    runs.clear_all()
+    assert runs.num_params == 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "words"),
+    [
+        ([True], ConfigError, "1 values, but there are 2 settings"),
+        ([True, True, False], ConfigError, "3 values"),
+        ([0, 0], ConfigError, "more than once"),
+        ([2], RunNotFoundError, "index 2; indices go from 0 to 1"),
+        ([-1], RunNotFoundError, "index -1"),
+        ([1, True], RunNotFoundError, "index True"),
+        (["a"], ConfigError, "'a' stands for no setting"),
+        ("01", ConfigError, "chooses no settings"),
+        (1, ConfigError, "chooses no settings"),
+    ],
+)
+def test_a_mask_that_does_not_fit_changes_nothing(lab, small_params, mask, error, words):
+    lab.record()
+    runs = lab.runs(*small_params().generate_sweep("c_gen_dim", [1, 2]))
+    with pytest.raises(error, match=words):
+        runs.filter_params(mask)
+    assert runs.num_params == 2
+
+
+def test_a_run_keeps_its_datasets_when_they_are_filtered_out(lab):
+    lab.record("a.mat")
+    lab.record("b.mat")
+    runs = lab.runs(specs=[RunSpec("both", lab.datasets, [0, 1])])
+    kept = lab.datasets.datasets
+    lab.datasets.filter_datasets([1])
+    assert runs.runs[0].datasets == kept
+    lab.record("a.mat")
+    assert runs.runs[0].datasets == (lab.datasets.datasets[1], kept[1])
 
 
 def test_runs_are_every_setting_on_every_specification(lab, small_params):
@@ -188,15 +298,38 @@ def test_runs_are_found_by_name_setting_and_hyperparameters(lab, small_params):
     setting = run.params
     for params in (setting, setting.copy(), setting.param_hash, setting.param_hash_string, 2):
         assert runs.find_runs("single_b", params) == [run]
-    for wrong in ({"run_name": "single_c"}, {"params": "xxxxxx"}, {"c_gen_dim": 3}):
-        with pytest.raises(RunNotFoundError, match="'single_a', 'single_b'"):
+    assert runs.find_runs(["single_b", 0], [0, 3]) == runs.find_runs(None, [3, 0])
+    assert [run.params.c_gen_dim for run in runs.find_runs(runs.run_specs[1], np.int64(3))] == [2]
+    for wrong, words in (
+        ({"run_spec": "single_c"}, "'single_c'; there are 'single_a', 'single_b'"),
+        ({"run_spec": ["single_a", "c*"]}, r"'c\*'"),
+        ({"run_spec": 2}, "index 2"),
+        ({"params": "xxxxxx"}, f"param_xxxxxx; there are .*{setting.param_hash}"),
+        ({"params": [0, 9]}, "index 9"),
+        ({"c_gen_dim": 3}, "'single_a', 'single_b'"),
+    ):
+        with pytest.raises(RunNotFoundError, match=words):
             runs.find_runs(**wrong)
-    with pytest.raises(RunNotFoundError, match="index 9"):
-        runs.find_runs(params=9)
     with pytest.raises(UnknownHyperParamError, match="did you mean"):
         runs.find_runs(c_gen_dims=3)
     with pytest.raises(ConfigError, match="whole number"):
         runs.find_runs(c_gen_dim="2")
+    with pytest.raises(ConfigError, match=r"0\.5 stands for no RunSpec"):
+        runs.find_runs(0.5)
+
+
+def test_settings_and_specs_are_found_in_the_order_asked_for(lab, small_params):
+    lab.record("a.mat")
+    lab.record("b.mat")
+    runs = lab.runs(*small_params().generate_sweep("c_gen_dim", [1, 2, 3]))
+    first, second, third = runs.params
+    assert runs.find_params([2, first.param_hash, third]) == [third, first]
+    assert runs.find_params(second) == [second]
+    assert runs.find_params(None) == list(runs.params)
+    assert [spec.name for spec in runs.find_run_specs(["single_b", "single_*"])] == [
+        "single_b",
+        "single_a",
+    ]
 
 
 def test_results_that_are_not_there_yet_are_said_to_be(lab):
@@ -246,6 +379,18 @@ def test_a_queue_script_that_cannot_run_is_refused(lab, options, words):
     assert not runs.path.exists()
 
 
+def test_a_queue_script_without_the_scripts_it_runs_is_refused(lab):
+    lab.record()
+    runs = lab.runs()
+    runs.prepare_for_lfads()
+    runs.runs[0].paths.train_script.unlink()
+    with pytest.raises(ConfigError, match=r"no script to run: no .*lfads_train\.sh; prepare"):
+        runs.write_run_queue_script()
+    assert not runs.paths.queue_script.exists()
+    runs.prepare_for_lfads()
+    assert runs.write_run_queue_script().exists()
+
+
 def test_gpus_from_numpy_are_plain_numbers_in_the_script(lab):
     lab.record()
     runs = lab.runs()
@@ -255,6 +400,24 @@ def test_gpus_from_numpy_are_plain_numbers_in_the_script(lab):
     ).read_text(encoding="utf-8")
     assert "gpu_list = [0, 2]\n" in script
     assert "max_tasks_simultaneously=3," in script
+
+
+def test_a_queue_script_of_some_runs_keeps_their_names(lab, small_params):
+    lab.record()
+    runs = lab.runs(*small_params().generate_sweep("c_gen_dim", [1, 2, 3]))
+    runs.prepare_for_lfads()
+    names = [task["name"] for task in runs.get_task_specs()]
+    chosen = [*runs.find_runs(c_gen_dim=3), runs.runs[0]]
+    assert [task["name"] for task in runs.get_task_specs(runs=chosen)] == [names[2], names[0]]
+    assert list(runs.get_task_hints(runs=chosen)) == [names[2], names[0]]
+    script = runs.write_run_queue_script(runs=chosen).read_text(encoding="utf-8")
+    assert script.index(names[2]) < script.index(names[0])
+    assert names[1] not in script
+    for wrong in (["single_dataset001"], lab.runs(name="other").runs):
+        with pytest.raises(RunNotFoundError, match="is no run of runs"):
+            runs.write_run_queue_script(runs=wrong)
+    with pytest.raises(ConfigError, match="no runs were chosen"):
+        runs.get_task_specs(runs=[])
 
 
 @pytest.mark.parametrize("wrong", [3, {"c_gen_dim": 3}, "params"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.io
 
 from lfadsq import DatasetCounts
 from lfadsq.errors import ConfigError, DatasetError
+from lfadsq.manager.condition_averages import read_conditions
+from lfadsq.manager.inputs import write_input_info
 
 COUNTS = np.zeros((70, 3, 10))  # more trials than are checked at a time
 
@@ -15,6 +18,10 @@ def changed(value, at=(66, 1, 4), dtype=float):
     counts = COUNTS.astype(dtype)
     counts[at] = value
     return counts
+
+
+TRUTH = {"condition_truth": np.ones((2, 3, 10))}
+ONES = {"condition_id": np.ones(70)}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,13 @@ def changed(value, at=(66, 1, 4), dtype=float):
         ({"truth": COUNTS[:3]}, r"truth.*\(3, 3, 10\)"),
         ({"truth": changed(np.nan)}, "truth.*NaN.*trials 65 to 70"),
         ({"truth": COUNTS[0]}, "2 dimensions"),
+        (TRUTH | {"condition_id": np.arange(70)}, "2 conditions.*whole numbers from 1 to 2"),
+        (TRUTH | {"condition_id": np.full(70, 1.5)}, "whole numbers from 1 to 2"),
+        (TRUTH | {"condition_id": ["1"] * 70}, "whole numbers from 1 to 2"),
+        (TRUTH, "number the conditions, or give truth for each trial"),
+        (TRUTH | ONES | {"truth": COUNTS}, "both truth and condition_truth"),
+        (ONES | {"condition_truth": COUNTS[:2, :2]}, r"condition_truth.*\(2, 2, 10\)"),
+        (ONES | {"condition_truth": changed(np.nan)}, "condition_truth.*NaN"),
         ({"external_inputs": COUNTS[:, :1, :5]}, r"external_inputs.*\(70, 1, 5\)"),
         ({"external_inputs": changed(np.inf)}, "external_inputs.*infinite"),
     ],
@@ -78,6 +92,31 @@ def test_the_largest_count_is_fine():
 def test_times_follow_from_the_width():
     checked = DatasetCounts(COUNTS, bin_ms=5).checked("a")
     assert checked.time_ms.tolist() == list(range(0, 50, 5))
+
+
+EMPTY = np.empty((0, 0))
+
+
+@pytest.mark.parametrize(
+    ("cell", "conditions"),
+    [
+        ([np.array([[2.0]]), EMPTY, np.array([[7.0]])], [2.0, None, 7.0]),
+        (["left", "", "right"], ["left", None, "right"]),
+        (["left", EMPTY, "right"], ["left", None, "right"]),
+        ([np.array([[2.0]]), "left", EMPTY], [2.0, "left", None]),
+        ([EMPTY, EMPTY, np.array([[1.0]])], [None, None, 1.0]),
+        ([1, None, 2], [1.0, None, 2.0]),
+        (np.array([1, None, 2], dtype=object), [1.0, None, 2.0]),
+    ],
+)
+def test_a_cell_of_conditions_may_have_empty_elements(tmp_path, cell, conditions):
+    """And MATLAB can read what is written of it."""
+    checked = DatasetCounts(COUNTS[:3], bin_ms=1.0, condition_id=cell).checked("a")
+    assert checked.condition_id.shape == (3,)
+    assert read_conditions(checked.condition_id, 3, "a") == conditions
+    write_input_info(tmp_path / "info.mat", checked, 1, "hash")
+    stored = scipy.io.loadmat(tmp_path / "info.mat")["conditionId"].ravel()
+    assert read_conditions(stored, 3, "a") == conditions
 
 
 def test_a_run_may_return_a_dict():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from dataclasses import dataclass
 
@@ -210,7 +211,7 @@ def test_lists_of_numbers_and_long_numbers_in_displays():
     assert "window: [-50 0.5000]" in text
     assert "areas: {'M1' 'PMd'}" in text
     assert "c_max_grad_norm: 1.2345e+03" in text
-    assert par.get_diff_from_default() == "c_max_grad_norm=1234.5 window=[-50 0.5] areas={M1 PMd}"
+    assert par.get_diff_from_default() == "c_max_grad_norm=1234.5 window=[-50 0.5] areas={M1, PMd}"
 
 
 def test_a_class_must_be_able_to_hold_its_own_default():
@@ -228,3 +229,183 @@ def test_what_displays_hide_at_the_default_they_show_when_changed():
         "scaleStartStepWithDatasets: false"
         in RunParams(scaleStartStepWithDatasets=False).generate_summary_text()
     )
+
+
+# --- own parameters of every class ----------------------------------------------------------------
+
+
+class Typed(RunParams):
+    longest_ms: float = hyperparam(float("inf"))
+    gain: float = hyperparam(1, matlab_class="single")
+    shift: int = hyperparam(0, matlab_class="int8")
+    seed: int = hyperparam(0, matlab_class="uint64")
+    is_used: tuple[bool, ...] = hyperparam((True, False), matlab_class="logical")
+    weights: tuple[tuple[float, ...], ...] = hyperparam(np.eye(2))
+    window: tuple[float, ...] = hyperparam((), matlab_class="double")
+    options: tuple[object, ...] = hyperparam(["k", 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "stored"),
+    [
+        ("longest_ms", -np.inf, float("-inf")),
+        ("longest_ms", [1, 2], (1.0, 2.0)),
+        ("longest_ms", [3], 3.0),
+        ("longest_ms", range(3), (0.0, 1.0, 2.0)),
+        ("longest_ms", [], ()),
+        ("longest_ms", np.zeros((0, 0)), ()),
+        ("gain", 0.1, float(np.float32(0.1))),
+        ("gain", np.inf, float("inf")),
+        ("shift", -128, -128),
+        ("shift", [[1], [2]], ((1,), (2,))),
+        ("seed", 2**64 - 1, 2**64 - 1),
+        ("is_used", np.array([[0, 1], [1, 1]]), ((False, True), (True, True))),
+        ("is_used", False, (False,)),
+        ("weights", [[1, 2, 3]], (1.0, 2.0, 3.0)),
+        ("weights", [np.array([1, 2]), (3, 4)], ((1.0, 2.0), (3.0, 4.0))),
+        ("weights", np.float32(2), (2.0,)),
+        ("window", 5, (5.0,)),
+        ("options", [], ()),
+        ("options", ["k", [1, 2], ["a", []]], ("k", (1.0, 2.0), ("a", ()))),
+    ],
+)
+def test_own_parameters_are_stored_as_values_that_cannot_change(name, given, stored):
+    par = Typed(**{name: given})
+    value = getattr(par, name)
+    assert value == stored
+    assert type(value) is type(stored)
+    assert hash(value) == hash(stored)
+    assert Typed(**{name: value}) == par == par.copy()
+    assert Typed.from_dict(json.loads(json.dumps(par.to_dict()))) == par
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("longest_ms", "long", "give a number"),
+        ("longest_ms", 1j, "give a number"),
+        ("longest_ms", [1, True], "give a number"),
+        ("longest_ms", {"a": 1}, "give a number"),
+        ("longest_ms", 10**400, "finite number that a double can hold"),
+        ("longest_ms", [[1, 2], [3]], "equally many"),
+        ("longest_ms", [1, [2]], "equally many"),
+        ("longest_ms", [[[1]]], "give a number"),
+        ("longest_ms", np.zeros((2, 2, 2)), "at most two dimensions, not 3"),
+        ("longest_ms", np.zeros((0, 3)), r"give \[\] for an empty value"),
+        ("longest_ms", [[]], r"give \[\] for an empty value"),
+        ("gain", 1e39, "single can hold, up to 3.4"),
+        ("shift", 128, "from -128 to 127"),
+        ("shift", [1, -129], "from -128 to 127"),
+        ("shift", [0.5], "whole number"),
+        ("seed", 2**64, "from 0 to 18446744073709551615"),
+        ("is_used", [0, 2], "True or False"),
+        ("options", {"k": 1}, "give a list"),
+        ("options", ["k", {"a": 1}], "give a number"),
+        ("options", [np.array([1j])], "float64, float32, bool, or integers"),
+        ("options", ["a\nb"], "line breaks"),
+        ("spikeBinMs", np.inf, "finite"),
+        ("spikeBinMs", [1, 2], "give a number"),
+        ("num_samples_posterior", np.nan, "finite"),
+        ("alignmentExtraArgs", ["k", [np.inf]], "finite"),
+    ],
+)
+def test_what_a_class_cannot_hold_or_lfads_cannot_use_is_refused_by_name(name, wrong, words):
+    with pytest.raises(ConfigError, match=f"{name} cannot be .*{words}"):
+        setattr(Typed(), name, wrong)
+
+
+def test_arrays_that_are_long_do_not_fill_the_message():
+    with pytest.raises(ConfigError) as caught:
+        Typed(shift=list(range(1000)))
+    assert len(str(caught.value)) < 120
+
+
+def test_own_parameters_are_shown_as_matlab_shows_them():
+    par = Typed(
+        longest_ms=float("nan"),
+        gain=0.5,
+        shift=[-1, 2],
+        weights=[[1, 0.25], [-np.inf, 4]],
+        window=[0.1, 2, 3, 4, 5, 1 / 3],
+        is_used=[],
+        options=["k", 2.5, True, np.array([1, 2], np.int8), ["a", []]],
+    )
+    assert par.get_diff_from_default() == (
+        "longest_ms=NaN gain=0.5 shift=[-1 2] is_used=[] weights=[1 0.25;-Inf 4] window=[...] "
+        "options={k, 2.5, true, [1 2], {a, {}}}"
+    )
+    shown = dict(line.strip().split(": ", 1) for line in str(par).splitlines() if ": " in line)
+    assert shown["longest_ms"] == "NaN"
+    assert shown["gain"] == "0.5000"
+    assert shown["shift"] == "[-1 2]"
+    assert shown["weights"] == "[2x2 double]"
+    assert shown["window"] == "[0.1000 2 3 4 5 0.3333]"
+    assert shown["is_used"] == "[]"
+    assert shown["options"] == "{'k' [2.5000] [1] [1 2] {'a' {}}}"
+    summary = par.generate_summary_text().splitlines()
+    assert "window: [0.1 2 3 4 5 0.333333333333333]" in summary
+    assert "longest_ms: Inf" in Typed().generate_summary_text().splitlines()
+    assert "window: [1x20 double]" in str(Typed(window=range(20)))
+    assert "options: {1x12 cell}" in str(Typed(options=["a"] * 12))
+
+
+def test_sweeps_over_arrays():
+    sweep = Typed().generate_sweep("weights", [np.eye(2), [[1, 2], [3, 4]]], window=[[], [0, 5]])
+    assert [(one.weights[0], one.window) for one in sweep] == [
+        ((1.0, 0.0), ()),
+        ((1.0, 0.0), (0.0, 5.0)),
+        ((1.0, 2.0), ()),
+        ((1.0, 2.0), (0.0, 5.0)),
+    ]
+    assert len({one.param_hash for one in sweep}) == 4
+    assert sweep[0] == Typed()
+
+
+def test_an_array_that_was_given_can_change_and_the_setting_does_not():
+    weights = np.eye(2)
+    par = Typed(weights=weights)
+    weights[0, 0] = 7
+    assert par == Typed()
+
+
+@pytest.mark.parametrize("default", [[1, 2], np.array([1, 2])])
+def test_a_default_that_could_change_must_be_declared(default):
+    with pytest.raises(ConfigError, match=r"window has a default.*hyperparam\("):
+        type("Lab", (RunParams,), {"__annotations__": {"window": "tuple"}, "window": default})
+
+
+@pytest.mark.parametrize(
+    ("default", "words"),
+    [
+        (np.zeros((2, 2, 2)), "two dimensions"),
+        (np.zeros(2, complex), "float64"),
+        (np.zeros((0, 2)), "empty"),
+    ],
+)
+def test_an_array_that_no_parameter_can_be_is_refused_as_a_default(default, words):
+    with pytest.raises(ConfigError, match=words):
+        hyperparam(default)
+
+
+def test_a_nan_equals_itself_in_settings_so_that_they_can_be_compared():
+    one, other = (Typed(longest_ms=float("nan"), window=[0, float("nan")]) for _ in range(2))
+    assert one == other
+    assert one.longest_ms == other.longest_ms
+    assert (one.longest_ms != other.longest_ms) is False
+    assert one.longest_ms != 0.0
+    assert np.isnan(one.longest_ms)
+    assert one.to_dict() == pickle.loads(pickle.dumps(other.to_dict()))
+    assert one.window in [other.window]
+    assert one != Typed(longest_ms=float("nan"), window=[float("nan"), 0])
+
+
+def test_a_class_that_adjusts_values_in_its_constructor_is_copied_as_it_is():
+    class Adjusting(RunParams):
+        def __init__(self, **values):
+            super().__init__(**{"spikeBinMs": 10, **values})
+
+    par = Adjusting(c_gen_dim=64)
+    par.spikeBinMs = 2
+    assert par.copy() == par
+    assert [one.spikeBinMs for one in par.generate_sweep(c_co_dim=[1, 2])] == [2, 2]
+    assert Adjusting().data_hash == RunParams(spikeBinMs=10).data_hash

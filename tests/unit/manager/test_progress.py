@@ -15,6 +15,8 @@ from lfadsq.manager.progress import showing_progress
 with showing_progress("Reading datasets", 2) as advance:
     advance("dataset001")
     advance("dataset002")
+import sys
+assert "IPython" not in sys.modules
 """
 
 

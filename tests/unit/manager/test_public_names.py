@@ -15,11 +15,13 @@ NAMES = {
     "DatasetCounts",
     "FitLog",
     "LfadsqError",
+    "ModelTrainedParams",
     "PosteriorMeans",
     "Run",
     "RunCollection",
     "RunParams",
     "RunSpec",
+    "TrainerCommands",
     "hyperparam",
     "run_lfads_queue",
 }

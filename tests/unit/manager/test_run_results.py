@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lfadsq import PosteriorMeans, RunSpec
-from lfadsq.errors import RunNotFoundError
+from lfadsq.errors import ConfigError, RunNotFoundError
 
 SIZES = {
     "output_dist_params": (5, 3),
@@ -69,3 +69,37 @@ def test_the_fit_log_is_read_from_the_run(lab):
         encoding="utf-8",
     )
     assert run.load_fit_log().total_valid.tolist() == [4.0]
+
+
+def test_whether_posterior_means_are_there_is_told_for_all_datasets(lab, small_params):
+    lab.record("a.mat")
+    lab.record("b.mat")
+    kind = "posterior_push_mean"
+    specs = [RunSpec("both", lab.datasets, ["a", "b"])]
+    runs = lab.runs(small_params(posterior_mean_kind=kind), specs=specs)
+    runs.prepare_for_lfads()
+    (run,) = runs.runs
+    for name, is_complete in (("a", False), ("b", True)):
+        sample(run, name, kind)
+        assert run.check_posterior_means_exist() == is_complete
+    run.paths.output.posterior_means("a", "valid", kind).unlink()
+    assert not run.check_posterior_means_exist()
+
+
+def test_what_is_known_about_the_input_is_loaded(lab, small_params):
+    content = lab.record("a.mat")
+    lab.record("b.mat")
+    specs = [RunSpec("one", lab.datasets, "a"), RunSpec("both", lab.datasets, ["a", "b"])]
+    runs = lab.runs(small_params(trainToTestRatio=4), specs=specs)
+    with pytest.raises(ConfigError, match=r"no .*inputInfo_a\.mat; call prepare_for_lfads"):
+        runs.runs[0].load_input_info()
+    runs.prepare_for_lfads()
+    info = runs.runs[0].load_input_info()
+    assert info["validInds"].tolist() == [1, 6, 11, 16, 21, 26]
+    assert info["conditionId"].tolist() == content["conditionId"].tolist()
+    assert info["seq_timeVector"].tolist() == content["timeMs"].tolist()
+    assert info["seq_binSizeMs"] == 1
+    np.testing.assert_array_equal(info["counts"], content["spikes"].transpose(1, 2, 0))
+    assert runs.runs[1].load_input_info("b")["paramInputDataHash"] == runs.runs[1].data_hash
+    with pytest.raises(RunNotFoundError, match="no dataset was named; give one of a, b"):
+        runs.runs[1].load_input_info()

@@ -87,12 +87,76 @@ def test_refuses_files_of_another_split(paths):
         PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
 
 
-def test_gaussian_output_is_not_taken_for_rates(paths):
-    path = paths.output.posterior_means("ds.1", "valid", KIND)
+def make_gaussian(paths):
+    """Means are the trial's number plus the channel's, variances ten times the trial's number."""
+    for split, inds in (("train", TRAIN), ("valid", VALID)):
+        trial = np.array(inds, float)[:, None, None]
+        params = np.concatenate(
+            [trial + np.zeros((5, 3)) + np.arange(3), 10 * trial + np.zeros((5, 3))], axis=2
+        )
+        replace(paths.output.posterior_means("ds.1", split, KIND), output_dist_params=params)
+
+
+def replace(path, **values):
     with h5py.File(path, "a") as stored:
-        del stored["output_dist_params"]
-        stored["output_dist_params"] = np.ones((len(VALID), 5, 6))
-    with pytest.raises(ResultShapeError, match="6 values in a bin, for 3 channels"):
+        for key, value in values.items():
+            del stored[key]
+            if value is not None:
+                stored[key] = value
+
+
+def test_gaussian_output_has_means_and_variances_but_no_rates(paths):
+    make_gaussian(paths)
+    means = PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
+    assert means.is_gaussian
+    assert means.output_means.shape == means.output_variances.shape == (6, 5, 3)
+    np.testing.assert_array_equal(means.output_means[2, 0], [3, 4, 5])
+    np.testing.assert_array_equal(means.output_variances[:, 1, 2], [10, 20, 30, 40, 50, 60])
+    with pytest.raises(ResultShapeError, match=r"no firing rates; take output_means"):
+        _ = means.rates
+
+
+def test_counts_have_no_variances_of_their_own(paths):
+    means = PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
+    assert not means.is_gaussian
+    assert means.output_variances is None
+    np.testing.assert_allclose(means.rates, means.output_means / 0.020)
+
+
+def test_output_of_another_number_of_channels_is_refused(paths):
+    path = paths.output.posterior_means("ds.1", "valid", KIND)
+    replace(path, output_dist_params=np.ones((len(VALID), 5, 4)))
+    with pytest.raises(ResultShapeError, match="4 values in a bin, for 3 channels"):
+        PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
+
+
+def test_older_files_are_read_by_their_older_name(paths):
+    for split in ("train", "valid"):
+        path = paths.output.posterior_means("ds.1", split, KIND)
+        path.rename(paths.output.posterior_means("ds.1", split, "posterior_sample"))
+    means = PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
+    np.testing.assert_array_equal(means.costs, [1, 2, 3, 4, 5, 6])
+    with pytest.raises(ResultNotReadyError, match="posterior_push_mean"):
+        PosteriorMeans.load(paths, "ds.1", "posterior_push_mean", spike_bin_ms=20.0)
+
+
+@pytest.mark.parametrize("splits", [("train", "valid"), ("valid",)])
+def test_what_older_files_lack_is_none_and_said(paths, caplog, splits):
+    for split in splits:
+        path = paths.output.posterior_means("ds.1", split, KIND)
+        replace(path, nll_bound_iwaes=None, post_g0_logvar=None)
+    means = PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
+    assert means.nll_bound_iwaes is None
+    assert means.post_g0_logvar is None
+    np.testing.assert_array_equal(means.costs, [1, 2, 3, 4, 5, 6])
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("posterior means of ds.1 in ")
+    assert said.endswith("have no post_g0_logvar, nll_bound_iwaes: None stands in their place")
+
+
+def test_a_file_without_output_is_refused(paths):
+    replace(paths.output.posterior_means("ds.1", "train", KIND), output_dist_params=None)
+    with pytest.raises(ResultShapeError, match="has no output_dist_params"):
         PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
 
 
