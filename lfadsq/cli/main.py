@@ -14,6 +14,14 @@ _VERBS = {
         "lfadsq.cli.apply:apply",
         "put new trials through a trained model: rates, factors, inferred inputs",
     ),
+    "check": (
+        "lfadsq.cli.check:check",
+        "find everything in a collection that would fail or mislead, before it is trained",
+    ),
+    "delete": (
+        "lfadsq.cli.delete:delete",
+        "delete what training wrote, so that runs can be trained from scratch",
+    ),
     "demo": (
         "lfadsq.cli.demo:demo",
         "make Lorenz data, train a small sweep on it, and show how well rates are inferred",
@@ -28,7 +36,7 @@ _VERBS = {
     ),
     "init": (
         "lfadsq.cli.init:init",
-        "write cluster.toml: what to ask of a cluster (partition, walltime, GPUs, ...)",
+        "begin an experiment of your own; or write cluster.toml: what to ask of a cluster",
     ),
     "queue": (
         "lfadsq.cli.queue:queue",
@@ -57,6 +65,7 @@ def lfadsq() -> None:
     \b
     Examples:
       lfadsq demo                     the whole path, on made-up data, in minutes
+      lfadsq init reaching            begin an experiment of your own
       lfadsq VERB --help              what a verb does, with examples
       python run_lfadsqueue.py        train a collection that you prepared
       lfadsq queue status             how far it is, in another terminal

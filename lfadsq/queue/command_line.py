@@ -64,6 +64,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         " with a checkpoint; by default you are asked.",
     ),
     click.option("--tmux", is_flag=True, default=None, help="Show each log in a tmux session."),
+    click.option(
+        "--check/--no-check",
+        default=None,
+        help="Look at the collection when it starts, as `lfadsq check --quick` does, and tell what"
+        " would fail or mislead.  [default: check]",
+    ),
     click.option("--no-tensorboard", is_flag=True, default=False, help="Do not start TensorBoard."),
     click.option("--notify-command", help="A line for the shell to run on what --notify-on says."),
     click.option("--notify-webhook", help="An https address to tell in the same way."),

@@ -54,6 +54,7 @@ def run_lfads_queue(
     starts_until_s: float | None = None,
     deadline_s: float | None = None,
     waits_for_others: bool = True,
+    check: bool = True,
 ) -> QueueSummary:
     """Run every task that is not done, on all GPUs that may be used, or else on the processors.
 
@@ -118,6 +119,9 @@ def run_lfads_queue(
         [s since 1970]. For a queue in a batch job, which ends.
     waits_for_others : bool, default True
         If false, the queue ends as soon as only other queues have something to do.
+    check : bool, default True
+        Look at the collection beside the start (``lfadsq check --quick``), and tell of errors and
+        warnings; nothing waits for it. Folders without prepared runs are left alone.
 
     Returns
     -------
@@ -190,7 +194,7 @@ def run_with(
     with contextlib.closing(source):
         control = _control_folder(options, tasks)
         runner = Runner(options, tasks, LocalSite(source, options.max_tasks), control)
-        return _run(runner, options, reporter, control)
+        return _run(runner, options, reporter, control, _folder_to_check(options, tasks))
 
 
 def _run_on_cluster(
@@ -225,14 +229,32 @@ def _run_on_cluster(
     from lfadsq.queue.clusters.site import ClusterSite
 
     runner = Runner(options, tasks, ClusterSite(options, cluster, control.paths), control)
-    return _run(runner, options, reporter, control)
+    return _run(runner, options, reporter, control, _folder_to_check(options, tasks))
 
 
 def _run(
-    runner: Runner, options: QueueOptions, reporter: Reporter | None, control: ControlFolder | None
+    runner: Runner,
+    options: QueueOptions,
+    reporter: Reporter | None,
+    control: ControlFolder | None,
+    checked: Path | None,
 ) -> QueueSummary:
-    with contextlib.closing(audience(options, reporter, control, runner.note)) as everyone:
+    from lfadsq.queue.preflight import Preflight
+
+    with (
+        contextlib.closing(audience(options, reporter, control, runner.note)) as everyone,
+        Preflight(checked, runner.note),
+    ):
         return runner.run(everyone)
+
+
+def _folder_to_check(options: QueueOptions, tasks: Sequence[Task]) -> Path | None:
+    # Jobs of an array do not wait for others: each would say the same.
+    if not (options.check and options.waits_for_others):
+        return None
+    if all(task.donefile.exists() for task in tasks) and not options.ignore_donefile:
+        return None
+    return _collection_folder(options, tasks)
 
 
 def _control_folder(options: QueueOptions, tasks: Sequence[Task]) -> ControlFolder | None:

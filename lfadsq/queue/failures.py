@@ -35,7 +35,7 @@ REMEDIES = {
     Cause.NOT_A_NUMBER: "the same seed and settings will do it again: the end of the log names what"
     " became infinite first, and what to change; `lfadsq queue retry` tries it all the same",
     Cause.IMPORT_ERROR: "install what is missing into the environment that runs the queue",
-    Cause.MISSING_PROGRAM: "install the program, or put its folder on PATH; then"
+    Cause.MISSING_PROGRAM: "install what the end of the log names, or put its folder on PATH; then"
     " start the queue again",
     Cause.MISSING_SCRIPT: "prepare_for_lfads writes the scripts of a run again; then"
     " `lfadsq queue retry`",

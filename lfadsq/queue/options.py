@@ -20,6 +20,7 @@ _SWITCHES = (
     "dry_run",
     "no_dask",
     "waits_for_others",
+    "check",
 )
 
 GRACE_S = 20.0
@@ -68,6 +69,7 @@ class QueueOptions:
     starts_until_s: float | None = None
     deadline_s: float | None = None
     waits_for_others: bool = True
+    check: bool = True
     cause_of_stop: Callable[[], Cause] = _queue_stopped
     has_cluster_words: bool = False
 
