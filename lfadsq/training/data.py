@@ -104,12 +104,14 @@ class InputFile:
     ----------
     name : str
         With extension, as the variables carry it: ``dataset001.h5``.
+    path : Path
     train, valid : Split
         `valid` may have no trials.
     alignment : Alignment, optional
     """
 
     name: str
+    path: Path
     train: Split
     valid: Split
     alignment: Alignment | None
@@ -222,7 +224,7 @@ def _read_open(file: h5py.File, path: Path, name: str, flags: TrainerFlags) -> I
         ext_input = _read_ext_input(file, split, path, data, flags["ext_input_dim"])
         splits[split] = Split.of(data, ext_input, is_poisson=is_poisson)
     alignment = _read_alignment(file, path, shape[1], flags["factors_dim"])
-    return InputFile(name, splits["train"], splits["valid"], alignment)
+    return InputFile(name, path, splits["train"], splits["valid"], alignment)
 
 
 def _read_data(file: h5py.File, key: str, path: Path, is_poisson: bool) -> Array:

@@ -90,13 +90,12 @@ def read_example_trials(flags: TrainerFlags, item: InputFile) -> list[ExampleTri
     list of ExampleTrial
         One for each split that has trials.
     """
-    path = flags.data_dir / f"{flags['data_filename_stem']}_{item.name}"
     is_counts = flags["output_dist"] == "poisson"
     examples = []
     for key, split in item.splits():
         if not len(split):
             continue
-        number, truth = _read_optional(path, key, split, is_counts=is_counts)
+        number, truth = _read_optional(item.path, key, split, is_counts=is_counts)
         examples.append(
             ExampleTrial(
                 tag=f"LFADS/Example_trial_{key}",

@@ -91,11 +91,10 @@ def _write_all(flags: TrainerFlags, say: Say, interruption: Interruption) -> Non
             path = OutputPaths(flags.save_dir).posterior_means(
                 item.name.removesuffix(".h5"), name, flags["kind"], flags["output_filename_stem"]
             )
-            source = flags.data_dir / f"{flags['data_filename_stem']}_{item.name}"
             trials = Trials(
                 index,
                 Split(*split.batch(slice(num_trials))),
-                stored_numbers(source, name, len(split))[:num_trials],
+                stored_numbers(item.path, name, len(split))[:num_trials],
                 f"{item.name} {name}",
             )
             write(posterior, trials, path, say, interruption)

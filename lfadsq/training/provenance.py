@@ -23,9 +23,8 @@ import tensorflow as tf
 
 from lfadsq.errors import StorageError
 from lfadsq.files import storage_errors, write_text
-from lfadsq.training.flags import TrainerFlags
 
-__all__ = ["ProvenanceRecord", "data_files", "describe_device", "package_versions"]
+__all__ = ["ProvenanceRecord", "describe_device", "package_versions"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,28 +48,6 @@ def package_versions() -> dict[str, str]:
             except metadata.PackageNotFoundError:
                 continue
     return versions
-
-
-def data_files(flags: TrainerFlags, names: Sequence[str]) -> list[Path]:
-    """Give the input files of datasets.
-
-    Parameters
-    ----------
-    flags : TrainerFlags
-    names : sequence of str
-        With extension, as `InputFile.name` has them.
-
-    Raises
-    ------
-    StorageError
-        If the folder cannot be read.
-    """
-    stem = flags["data_filename_stem"]
-    with storage_errors(flags.data_dir, "read"):
-        found = [path for path in flags.data_dir.iterdir() if path.name.startswith(stem)]
-    # Any character may stand between stem and name.
-    by_name = {path.name[len(stem) + 1 :]: path for path in sorted(found)}
-    return [by_name.get(name, flags.data_dir / f"{stem}_{name}") for name in names]
 
 
 def describe_device(device: str) -> str:

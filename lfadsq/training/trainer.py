@@ -43,7 +43,7 @@ from lfadsq.training.logs import (
     write_hyperparameters,
 )
 from lfadsq.training.progress import CostSums, TrainingProgress
-from lfadsq.training.provenance import ProvenanceRecord, data_files, describe_device
+from lfadsq.training.provenance import ProvenanceRecord, describe_device
 from lfadsq.training.reporter import Reporter
 from lfadsq.training.resumption import goes_on_after_reset, progress_to_go_on_from
 from lfadsq.training.schedule import (
@@ -276,7 +276,7 @@ class Trainer:
             step=self._step,
             device=describe_device(self._session.variables.learning_rate.device),
             flags=self._recorded(),
-            files=data_files(self._flags, [item.name for item in self._session.inputs]),
+            files=[item.path for item in self._session.inputs],
         )
         self._reporter.begin(self._progress, self._step, self._learning_rate)
         if self._session.checkpoint is not None:
@@ -390,7 +390,7 @@ class Trainer:
             step,
             trains=trains,
         )
-        (file,) = data_files(self._flags, [self._session.inputs[index.dataset].name])
+        file = self._session.inputs[index.dataset].path
         failed = FailedBatch(self._progress.epoch, number, step, trains, file, index.trials)
         pointer = self._flags.save_dir / self._flags["checkpoint_pb_load_name"]
         return not_finite_error(failed, costs, finding, newest_pointed(pointer))

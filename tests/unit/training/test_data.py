@@ -29,6 +29,12 @@ def test_reads_what_was_written(flags: dict[str, Any], tmp_path: Path) -> None:
     assert item.train.ext_input.shape == (24, 8, 0)
 
 
+def test_any_character_may_stand_after_the_stem(flags: dict[str, Any], tmp_path: Path) -> None:
+    renamed = (tmp_path / "in" / "lfads_dataset001.h5").rename(tmp_path / "in" / "lfads-[1]*.h5")
+    (item,) = read(flags)
+    assert (item.name, item.path) == ("[1]*.h5", renamed)
+
+
 def test_datasets_come_in_the_order_of_their_names(
     flags: dict[str, Any], tmp_path: Path, write_input: Write
 ) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from lfadsq.training.flags import TrainerFlags
 from lfadsq.training.program import run
-from lfadsq.training.provenance import ProvenanceRecord, data_files
+from lfadsq.training.provenance import ProvenanceRecord
 
 Write = Callable[..., Path]
 
@@ -107,12 +106,3 @@ def test_a_file_of_another_version_is_left_alone(
     record(path, file)
     assert path.read_text() == text
     assert "is left as it is" in caplog.text
-
-
-def test_files_are_found_whatever_stands_after_the_stem(
-    flags: dict[str, Any], tmp_path: Path, write_input: Write
-) -> None:
-    folder = tmp_path / "in"
-    (folder / "lfads_dataset001.h5").rename(folder / "lfads-[1]*.h5")
-    values = TrainerFlags.from_values(**flags)
-    assert data_files(values, ["[1]*.h5"]) == [folder / "lfads-[1]*.h5"]
