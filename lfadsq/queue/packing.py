@@ -136,11 +136,12 @@ class Places:
         for device in devices:
             mine = self._running.setdefault(device.device_id, {})
             self._places[device.device_id] = Place(device, mine)
-        # What earlier decisions found out: where somebody who waits may fit, and for which line
-        # that holds; who reaches most; where there will be room soonest; what each has left and
-        # could reach, in whole numbers, and the sums of these.
+        # What earlier decisions found out: where somebody who waits may fit, for which line that
+        # holds, and who must have started for it to hold; who reaches most; where there will be
+        # room soonest; what each has left and could reach, in whole numbers, and the sums of these.
         self._unsettled: dict[str, None]
         self._settled_for: tuple[WaitingLine, int] | None
+        self._placed: tuple[str, ...]
         self._reach: tuple[float, str] | None
         self._upcoming: Upcoming
         self._share: dict[str, tuple[int, int]]
@@ -186,7 +187,8 @@ class Places:
         num_waiting = len(waiting) - len(fits_nowhere)
         if num_free <= 0 or num_waiting == 0:
             return Packing((), fits_nowhere, False)
-        if self._settled_for is None or self._settled_for != (waiting, waiting.version):
+        is_carried_out = not any(name in waiting for name in self._placed)
+        if self._settled_for != (waiting, waiting.version) or not is_carried_out:
             self._unsettled = dict.fromkeys(self._places)
         decision = _Decision(self, waiting, num_free, now_s)
         placements = decision.placements()
@@ -194,6 +196,7 @@ class Places:
         if is_settled:
             self._settled_for = (waiting, waiting.version)
             self._unsettled = dict.fromkeys(p.device_id for p in placements)
+            self._placed = tuple(p.name for p in placements)
             if decision.kept_device is not None:
                 self._unsettled[decision.kept_device] = None
         return Packing(
@@ -213,6 +216,7 @@ class Places:
         self._are_shared = any(place.device.max_tasks > 1 for place in self._places.values())
         self._unsettled = dict.fromkeys(self._places)
         self._settled_for = self._reach = None
+        self._placed = ()
         self._upcoming = Upcoming(self._places)
         self._left_mb = self._reach_in_all_mb = 0
         self._share = {}

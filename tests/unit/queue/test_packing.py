@@ -433,6 +433,15 @@ def test_invariants(
             )
 
 
+def test_who_could_not_be_started_looks_everywhere_again() -> None:
+    places = Places([gpu("a"), gpu("b")], {})
+    line = WaitingLine([Need("t", 100.0)])
+    [first] = places.pack(line, 100).placements
+    places.measure(replace(gpu(first.device_id), closed_because="shut"))
+    [second] = places.pack(line, 100).placements
+    assert {first.device_id, second.device_id} == {"a", "b"}
+
+
 @given(devices_strategy, needs_strategy, st.integers(0, 2**32))
 def test_remembering_decides_as_from_scratch(
     devices: list[Device], needs: list[Need], seed: int
