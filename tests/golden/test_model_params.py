@@ -146,6 +146,7 @@ def test_every_kind_of_evaluation_takes_it(
 
 
 @pytest.mark.usefixtures("_short_trials")
+@pytest.mark.slow
 def test_it_is_trained_further_and_resumed(
     flags: dict[str, Any], tmp_path: Path, run_lfads: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +179,7 @@ def test_it_is_trained_further_and_resumed(
 
 
 @pytest.mark.usefixtures("_short_trials")
+@pytest.mark.slow
 def test_our_own_file_goes_on_exactly(
     flags: dict[str, Any], tmp_path: Path, run_lfads: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

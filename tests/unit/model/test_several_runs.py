@@ -50,12 +50,16 @@ def stacked(pieces: Sequence[Any], axes: dict[str, int]) -> Any:
     return kind(**fields)
 
 
+def slow(options: dict[str, Any]) -> Any:
+    return pytest.param(options, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"co_dim": 0},
         {"co_dim": 2, "datasets": TWO},
-        {"co_dim": 2, "feedback_factors_or_rates": "rates", "ext_input_dim": 2},
+        slow({"co_dim": 2, "feedback_factors_or_rates": "rates", "ext_input_dim": 2}),
         {
             "co_dim": 2,
             "output_dist": "gaussian",
@@ -64,15 +68,17 @@ def stacked(pieces: Sequence[Any], axes: dict[str, int]) -> Any:
             "inject_ext_input_to_gen": True,
             "ic_dim": 3,
         },
-        {
-            "co_dim": 1,
-            "do_feed_factors_to_controller": False,
-            "do_causal_controller": True,
-            "keep_prob": 1.0,
-            "cell_clip_value": 0.3,
-        },
-        {"co_dim": 2, "feedback_factors_or_rates": "rates", "factors_dim": CHANNELS},
-        pytest.param({"co_dim": 2, "num_steps": MAX_UNROLLED_STEPS + 6}, marks=pytest.mark.slow),
+        slow(
+            {
+                "co_dim": 1,
+                "do_feed_factors_to_controller": False,
+                "do_causal_controller": True,
+                "keep_prob": 1.0,
+                "cell_clip_value": 0.3,
+            }
+        ),
+        slow({"co_dim": 2, "feedback_factors_or_rates": "rates", "factors_dim": CHANNELS}),
+        slow({"co_dim": 2, "num_steps": MAX_UNROLLED_STEPS + 6}),
     ],
     ids=lambda options: ",".join(f"{k}={v}" for k, v in options.items() if k != "datasets"),
 )

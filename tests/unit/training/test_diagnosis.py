@@ -176,6 +176,7 @@ def test_a_step_computed_again_is_the_same_step(controlled: Session, trains: boo
     assert compiled.total == pytest.approx(float(costs.total), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_bad_step_changes_nothing_on_disk_and_says_where_to_go_on(
     flags: dict[str, Any], tmp_path: Path
 ) -> None:

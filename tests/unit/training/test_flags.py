@@ -174,6 +174,7 @@ def program(flags: dict[str, Any], **changes: Any) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_every_kind_writes_its_files_under_the_stem(small: dict[str, Any], tmp_path: Path) -> None:
     for path in (tmp_path / "in").iterdir():
         path.rename(path.with_name(path.name.replace("lfads_", "mine_")))
@@ -227,6 +228,7 @@ def test_names_and_numbers_of_what_training_keeps(
     assert re.fullmatch(r"mymodel_lve\.ckpt-\d+\.index", lowest)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_the_pointer_that_is_named(
     small: dict[str, Any],
     tmp_path: Path,

@@ -217,6 +217,7 @@ def interrupt(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(plan=st.lists(INTERRUPTIONS, min_size=1, max_size=3))
+@pytest.mark.slow
 def test_interrupted_anywhere_it_ends_as_if_it_had_not_been(
     quick: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,

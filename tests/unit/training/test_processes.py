@@ -121,6 +121,7 @@ def test_a_warning_while_the_graph_is_built_is_heeded_at_once(
     assert found.state is TrainingState.STOPPED
 
 
+@pytest.mark.slow
 def test_the_three_calls_of_a_generated_script(flags: dict[str, Any], tmp_path: Path) -> None:
     """With retired flags and numbers as MATLAB prints them; nothing but results on the screen."""
     retired = ["--tf_debug_cli=false", "--debug_verbose", "--in_factors_dim=50"]

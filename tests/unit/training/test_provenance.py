@@ -31,6 +31,7 @@ def record(path: Path, file: Path, step: int = 0) -> None:
     provenance.end(completely=True)
 
 
+@pytest.mark.slow
 def test_a_training_records_itself(flags: dict[str, Any], tmp_path: Path) -> None:
     for _ in range(2):  # the second finds it finished, and begins nothing
         assert run({**flags, "seed": None}, lambda line: None) == 0

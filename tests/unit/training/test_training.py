@@ -108,6 +108,7 @@ def test_tensorboard_shows_the_original_tags(flags: dict[str, Any], tmp_path: Pa
     assert total[-1].value == pytest.approx(float(log[-1].split(",")[5]), abs=0.01)
 
 
+@pytest.mark.slow
 def test_lowest_validation_checkpoint_follows_from_the_log(
     flags: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
             np.testing.assert_array_equal(ours.values[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_lines_after_the_checkpoint_are_dropped_on_resuming(
     flags: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +178,7 @@ def test_lines_after_the_checkpoint_are_dropped_on_resuming(
     assert epochs == list(range(len(epochs)))
 
 
+@pytest.mark.slow
 def test_a_finished_training_ends_at_once(flags: dict[str, Any], tmp_path: Path) -> None:
     trained(flags)
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
@@ -183,6 +186,7 @@ def test_a_finished_training_ends_at_once(flags: dict[str, Any], tmp_path: Path)
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_resetting_the_learning_rate_trains_on(flags: dict[str, Any], tmp_path: Path) -> None:
     trained(flags)
     epochs = len(fit_log(tmp_path / "out"))
@@ -190,6 +194,7 @@ def test_resetting_the_learning_rate_trains_on(flags: dict[str, Any], tmp_path: 
     assert len(fit_log(tmp_path / "out")) > epochs
 
 
+@pytest.mark.slow
 def test_different_seeds_differ_and_the_same_agrees(flags: dict[str, Any], tmp_path: Path) -> None:
     logs = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -199,6 +204,7 @@ def test_different_seeds_differ_and_the_same_agrees(flags: dict[str, Any], tmp_p
     assert logs[0] != logs[2]
 
 
+@pytest.mark.slow
 def test_without_a_seed_one_is_drawn_and_recorded(flags: dict[str, Any], tmp_path: Path) -> None:
     seeds = set()
     for name in ("a", "b"):
@@ -208,6 +214,7 @@ def test_without_a_seed_one_is_drawn_and_recorded(flags: dict[str, Any], tmp_pat
     assert all(isinstance(seed, int) for seed in seeds)
 
 
+@pytest.mark.slow
 def test_no_validation_trials(flags: dict[str, Any], tmp_path: Path, write_input: Write) -> None:
     write_input(tmp_path / "in", valid_data=None)
     trained(flags)
@@ -291,6 +298,7 @@ def test_several_datasets_in_one_model(
 
 
 @pytest.mark.parametrize("co_dim", [0, 2])
+@pytest.mark.slow
 def test_posterior_files_have_every_key(flags: dict[str, Any], tmp_path: Path, co_dim: int) -> None:
     trained(flags, co_dim=co_dim)
     kinds = {"posterior_sample_and_average": 6, "posterior_push_mean": 4}
@@ -320,6 +328,7 @@ def test_posterior_files_have_every_key(flags: dict[str, Any], tmp_path: Path, c
             assert shapes == expected
 
 
+@pytest.mark.slow
 def test_prior_samples_have_every_key(flags: dict[str, Any], tmp_path: Path) -> None:
     trained(flags, co_dim=2)
     trained(flags, co_dim=2, kind="prior_sample", output_filename_stem="mine")
@@ -336,6 +345,7 @@ def test_prior_samples_have_every_key(flags: dict[str, Any], tmp_path: Path) -> 
         }
 
 
+@pytest.mark.slow
 def test_prior_samples_with_injected_inputs(
     flags: dict[str, Any], tmp_path: Path, write_input: Write
 ) -> None:
@@ -349,6 +359,7 @@ def test_prior_samples_with_injected_inputs(
         assert np.isfinite(file["factors"]).all()
 
 
+@pytest.mark.slow
 def test_model_params_hold_what_the_checkpoint_holds(flags: dict[str, Any], tmp_path: Path) -> None:
     trained(flags, co_dim=2)
     pointer = {"checkpoint_pb_load_name": "checkpoint_lve"}
@@ -363,6 +374,7 @@ def test_model_params_hold_what_the_checkpoint_holds(flags: dict[str, Any], tmp_
         assert "LFADS_gen_gen_2_fac_W_Adam_1:0" in file
 
 
+@pytest.mark.slow
 def test_costs_of_pushed_means_are_those_of_each_trial(
     flags: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -383,6 +395,7 @@ def test_evaluation_needs_a_checkpoint(flags: dict[str, Any]) -> None:
         trained(flags, kind="write_model_params")
 
 
+@pytest.mark.slow
 def test_flags_of_another_model_are_named(flags: dict[str, Any]) -> None:
     trained(flags, co_dim=2)
     for name, value, stored in [
@@ -396,6 +409,7 @@ def test_flags_of_another_model_are_named(flags: dict[str, Any]) -> None:
             trained({**flags, "co_dim": 2, name: value}, kind="write_model_params")
 
 
+@pytest.mark.slow
 def test_other_datasets_are_named(
     flags: dict[str, Any], tmp_path: Path, write_input: Write
 ) -> None:
