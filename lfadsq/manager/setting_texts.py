@@ -1,4 +1,4 @@
-"""Settings of hyperparameters as ``summary.txt`` shows them: a line of differences, then all values.
+"""Settings as ``summary.txt`` shows them: a line of differences from the defaults, then all values.
 
 This alone needs neither NumPy nor the classes of parameters: whoever only shows settings is quick.
 """
@@ -62,8 +62,8 @@ def differences_of(line: str) -> tuple[str, dict[str, str]] | None:
     Quick, for those who compare many settings: texts that hold ``" name="`` are taken apart there.
     `setting_at` reads them rightly.
 
-    >>> differences_of('    [1 param_YOs74u data_4MaTKO] My.RunParams "wide" c_gen_dim=64 c_co_dim=0')
-    ('YOs74u', {'c_gen_dim': '64', 'c_co_dim': '0'})
+    >>> differences_of('    [1 param_YOs74u data_4MaTKO] My.RunParams "wide" c_gen_dim=64 c_a=0')
+    ('YOs74u', {'c_gen_dim': '64', 'c_a': '0'})
     """
     found = _SETTING.fullmatch(line)
     if found is None:
