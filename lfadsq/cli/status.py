@@ -83,8 +83,10 @@ def status(
     if collection is not None and path is not None:
         raise click.UsageError("name the collection once: as COLLECTION or with --collection.")
     from lfadsq.watching.collection_status import find_runs_above, read_collection_status
+    from lfadsq.watching.quick_reading import making_many_objects
 
-    found = read_collection_status(find_runs_above(collection or path or Path()))
+    with making_many_objects():
+        found = read_collection_status(find_runs_above(collection or path or Path()))
     if as_json:
         click.echo(_json_text(found.to_dict(num_best)))
     else:

@@ -10,6 +10,8 @@ import json
 import math
 from typing import Any, NamedTuple
 
+from lfadsq.watching.quick_reading import read_whole
+
 __all__ = ["Progress", "read_progress"]
 
 _VERSION = 1
@@ -67,8 +69,7 @@ def read_progress(path: str) -> Progress | None:
         None if no epoch is done, or the file cannot be read or understood.
     """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as a read
-            told = json.loads(file.read())
+        told = json.loads(read_whole(path)[0].decode())
         if told["version"] != _VERSION:
             return None
         train, valid = told.get("total") or (None, None)
@@ -91,5 +92,5 @@ def read_progress(path: str) -> Progress | None:
 
 
 def _number(value: Any) -> float | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = type(value) is float or (isinstance(value, int) and not isinstance(value, bool))
     return float(value) if is_number and math.isfinite(value) else None

@@ -10,8 +10,8 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lfadsq.manager.trainings import process_that_trains
 from lfadsq.paths import OutputPaths, RunPaths
@@ -144,8 +144,7 @@ def _read_run(
     )
 
 
-@dataclass(frozen=True)
-class _Facts:
+class _Facts(NamedTuple):
     folder: str
     names: frozenset[str]
     word: RunWord
