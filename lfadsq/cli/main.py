@@ -42,6 +42,10 @@ _VERBS = {
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",
     ),
+    "status": (
+        "lfadsq.cli.status:status",
+        "how a collection stands: what trains where, what failed and why, the best runs",
+    ),
     "submit": (
         "lfadsq.cli.submit:submit",
         "run the queue of a collection as a small job of a batch system",
@@ -68,7 +72,7 @@ def lfadsq() -> None:
       lfadsq init reaching            begin an experiment of your own
       lfadsq VERB --help              what a verb does, with examples
       python run_lfadsqueue.py        train a collection that you prepared
-      lfadsq queue status             how far it is, in another terminal
+      lfadsq status                   how far it is, in another terminal
     """
 
 

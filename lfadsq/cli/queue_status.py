@@ -45,6 +45,9 @@ def status(
 
     Without a queue that runs, the queue's script, records and markers tell how far all is.
 
+    This is about queues, their devices and their tasks. `lfadsq status` is about the runs of a
+    collection: epochs, costs, time left, the best so far, also of runs that were trained by hand.
+
     \b
     Examples:
       lfadsq queue status

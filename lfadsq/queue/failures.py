@@ -26,6 +26,7 @@ __all__ = [
     "failure_of",
     "last_lines",
     "log_tail",
+    "remedy_of",
     "unplaceable",
 ]
 
@@ -253,7 +254,7 @@ def failure_of(task: Task, attempt: Attempt | None, problem: str = "") -> Failur
         name=task.name,
         cause=cause,
         ending=str(Ending(attempt.exit_status, attempt.signal)) if attempt and ran else "",
-        remedy=_remedy(cause, attempt),
+        remedy=remedy_of(cause, attempt),
         device_name=attempt.device_name if attempt else "",
         log=task.outfile,
         log_tail="\n".join(last_lines(tail, _LINES_SHOWN)),
@@ -264,7 +265,8 @@ def failure_of(task: Task, attempt: Attempt | None, problem: str = "") -> Failur
     )
 
 
-def _remedy(cause: Cause, attempt: Attempt | None) -> str:
+def remedy_of(cause: Cause, attempt: Attempt | None) -> str:
+    """Say what to do next about a cause, as far as the attempt that it ended is known."""
     if cause is Cause.GPU_MEMORY and attempt is not None and attempt.is_alone:
         return _TOO_LARGE
     return REMEDIES[cause]

@@ -6,6 +6,7 @@ it is, and the queue's script which tasks there are.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -24,12 +25,16 @@ from lfadsq.queue.wishes import Wishes
 
 __all__ = [
     "MAIN_SCRIPT",
+    "Holder",
     "Overview",
     "find_collection",
     "is_collection",
     "look",
+    "merged_tasks",
+    "or_never_started",
     "parse_time_s",
     "scripts_in",
+    "state_of",
     "task_of",
 ]
 
@@ -50,6 +55,14 @@ _KNOWS_MOST = (
     TaskState.PAUSED,
     TaskState.WAITING,
 )
+
+
+class Holder(enum.Enum):
+    """Who holds the lock of a run."""
+
+    NOBODY = "nobody"
+    IT = "the task"
+    OTHER_TASK = "another task of the same run"
 
 
 @dataclass(frozen=True)
@@ -172,7 +185,7 @@ def look(collection: Path, script: Path | None = None, *, beyond_queues: bool = 
     queues = control.queues(max_dead=1)
     live = tuple(queue for queue, lives in queues if lives)
     last = next((queue for queue, lives in queues if not lives), None)
-    known = _merged(live)
+    known = merged_tasks(live)
     failed_before = {task.name: task for task in last.tasks} if last is not None else {}
     statuses: dict[str, TaskStatus] = {} if script else dict(known)
     problem = ""
@@ -189,7 +202,7 @@ def look(collection: Path, script: Path | None = None, *, beyond_queues: bool = 
             status = known.get(task.name)
             if status is None or status.donefile != str(task.donefile):
                 status = _status_from_files(task, wishes, bool(live))
-                status = _or_never_started(status, failed_before.get(task.name), wishes)
+                status = or_never_started(status, failed_before.get(task.name), wishes)
             statuses[task.name] = status
     return Overview(collection, wishes, live, last, tuple(statuses.values()), problem)
 
@@ -220,7 +233,8 @@ def parse_time_s(text: str) -> float | None:
     return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def _merged(queues: Iterable[Snapshot]) -> dict[str, TaskStatus]:
+def merged_tasks(queues: Iterable[Snapshot]) -> dict[str, TaskStatus]:
+    """Give what live queues say of each task; if several have it, the one that knows most."""
     best: dict[str, TaskStatus] = {}
     for queue in queues:
         for task in queue.tasks:
@@ -258,10 +272,18 @@ def _tasks_of_specs(specs: Iterable[Mapping[str, Any]], source: str) -> tuple[li
         return [], f"{source}: {error.problem}"
 
 
-def _or_never_started(status: TaskStatus, before: TaskStatus | None, wishes: Wishes) -> TaskStatus:
+def or_never_started(status: TaskStatus, before: TaskStatus | None, wishes: Wishes) -> TaskStatus:
     """Give what the last queue said of a task that failed before it came to an attempt.
 
     No file but its snapshot tells of that, for instance of a task that fits no device.
+
+    Parameters
+    ----------
+    status : TaskStatus
+        As its files have it.
+    before : TaskStatus or None
+        What the last queue said of it.
+    wishes : Wishes
     """
     is_it = (
         before is not None
@@ -314,15 +336,54 @@ def _status_from_files(task: Task, wishes: Wishes, has_queue: bool) -> TaskStatu
 def _state_from_files(
     task: Task, last: Attempt | None, wishes: Wishes, has_queue: bool
 ) -> tuple[TaskState, str]:
-    name = task.name
-    if _is_held(task.files.lock):
-        # A done-marker may be of the time before: with ignore_donefile it goes when it starts.
-        if read_journal(task.files.lock).donefile in ("", str(task.donefile)):
-            return TaskState.LEFT, "it goes on without a queue here; a new one takes it over"
-        other = "another task of the same run is at work"
-        return (TaskState.DONE, "") if task.donefile.exists() else (TaskState.WAITING, other)
-    if task.donefile.exists():
+    holder = _holder(task) if _is_held(task.files.lock) else Holder.NOBODY
+    is_done = task.donefile.exists()
+    return state_of(task.name, last, wishes, is_done=is_done, holder=holder, has_queue=has_queue)
+
+
+def _holder(task: Task) -> Holder:
+    # A done-marker may be of the time before: with ignore_donefile it goes when it starts.
+    is_it = read_journal(task.files.lock).donefile in ("", str(task.donefile))
+    return Holder.IT if is_it else Holder.OTHER_TASK
+
+
+def state_of(
+    name: str,
+    last: Attempt | None,
+    wishes: Wishes,
+    *,
+    is_done: bool,
+    holder: Holder,
+    has_queue: bool,
+) -> tuple[TaskState, str]:
+    """Tell where a task stands that no live queue tells about.
+
+    Parameters
+    ----------
+    name : str
+        Of the task.
+    last : Attempt or None
+        The newest in its record.
+    wishes : Wishes
+    is_done : bool
+        Whether its done-marker is there.
+    holder : Holder
+        Who holds the lock of its run.
+    has_queue : bool
+        Whether a queue lives.
+
+    Returns
+    -------
+    state : TaskState
+    reason : str
+        Why that is so; empty if there is no more to say.
+    """
+    if holder is Holder.IT:
+        return TaskState.LEFT, "it goes on without a queue here; a new one takes it over"
+    if is_done:
         return TaskState.DONE, ""
+    if holder is Holder.OTHER_TASK:
+        return TaskState.WAITING, "another task of the same run is at work"
     if name in wishes.cancelled:
         return TaskState.CANCELLED, "a person cancelled it"
     if last is not None and not last.state.is_finished:
