@@ -38,6 +38,7 @@ SCHEMA_VERSION = 1
 
 SAMPLE_S, MINUTE_S = 5.0, 60.0
 
+_LOOK_FOR_GPUS_S = 1.0
 _DAY_S = 86400.0
 _KEEP_SAMPLES_S = 3 * _DAY_S
 _MOST_BYTES = 64 * 1024 * 1024
@@ -109,8 +110,10 @@ class GpuLog:
             {name: r.device_id for name, r in running.items() if not is_cpu(r.device_id)}
         )
         if self.patience_s == 0:
-            self._next_s = self._steady_s() + self._sample_s
             gpus = [device for device in devices if device.is_gpu]
+            # Machines of a cluster come when they come.
+            wait_s = self._sample_s if gpus else min(self._sample_s, _LOOK_FOR_GPUS_S)
+            self._next_s = self._steady_s() + wait_s
             if gpus:
                 self._sample(gpus)
         if self._unwritten:
