@@ -101,7 +101,7 @@ def _print(
         lines.insert(0, _time_line(machine))
     for line in lines:
         if console.is_terminal:
-            console.print(Text(line.text, style=line.style), no_wrap=True, overflow="ellipsis")
+            console.print(Text(_cut(line.text, console.width), style=line.style))
         else:
             click.echo(line.text)  # whoever reads a pipe breaks lines as they like
 
@@ -126,9 +126,20 @@ def _picture(lines: list[GpuLine], console: Console, every_s: float) -> Renderab
     left = len(lines) - len(shown)
     more = f"{left} more lines need a higher terminal; " if left else ""
     foot = f"{more}{time.strftime('%H:%M:%S')}, every {every_s:g} s; Ctrl-C ends"
-    return Text("\n", no_wrap=True, overflow="ellipsis").join(
-        [*(Text(line.text, style=line.style) for line in shown), Text(foot, style="dim")]
+    width = console.width
+    return Text("\n").join(
+        [
+            *(Text(_cut(line.text, width), style=line.style) for line in shown),
+            Text(_cut(foot, width), style="dim"),
+        ]
     )
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut a line to the width of a terminal; rich's ellipsis is not in every encoding."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else f"{set_cell_size(text, max(0, width - 3))}..."
 
 
 @contextlib.contextmanager
