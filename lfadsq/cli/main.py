@@ -34,6 +34,10 @@ _VERBS = {
         "lfadsq.cli.explain:explain",
         "everything about one run: why it waits or failed, what was tried, what to do",
     ),
+    "gpus": (
+        "lfadsq.cli.gpus:gpus",
+        "this machine's GPUs: how busy they are, and whose processes are on them",
+    ),
     "init": (
         "lfadsq.cli.init:init",
         "begin an experiment of your own; or write cluster.toml: what to ask of a cluster",

@@ -17,10 +17,12 @@ from pathlib import Path
 from lfadsq.errors import QueueError
 from lfadsq.files import storage_errors
 
-__all__ = ["FOLDER_NAME", "ControlPaths", "is_locked"]
+__all__ = ["FOLDER_NAME", "MINUTES_SUFFIX", "SAMPLES_SUFFIX", "ControlPaths", "is_locked"]
 
 FOLDER_NAME = ".lfadsqueue"
 """In the folder of a collection."""
+
+SAMPLES_SUFFIX, MINUTES_SUFFIX = ".samples", ".minutes"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ class ControlPaths:
     def task_list(self, queue_id: str) -> Path:
         """Give the file of what never changes about its tasks: its snapshot is written often."""
         return self.queues / f"{queue_id}.tasks"
+
+    @cached_property
+    def gpu_history(self) -> Path:
+        """Folder of what GPUs did while queues ran (`lfadsq.queue.gpu_log`)."""
+        return self.folder / "gpus"
+
+    def gpu_samples(self, queue_id: str, number: int) -> Path:
+        """Give the file of a queue's samples of its GPUs on one of its days."""
+        return self.gpu_history / f"{queue_id}.{number:04d}{SAMPLES_SUFFIX}"
+
+    def gpu_minutes(self, queue_id: str) -> Path:
+        """Give the file of the minutes of a queue's GPUs, and of what ran on them."""
+        return self.gpu_history / f"{queue_id}{MINUTES_SUFFIX}"
 
     def lock(self, queue_id: str) -> Path:
         """Give the file that a queue holds as long as it lives."""
@@ -120,13 +135,27 @@ class ControlPaths:
         with storage_errors(self.folder, "make the folder"):
             self.folder.mkdir(mode=0o700, exist_ok=True)
         self.exists()
-        with storage_errors(self.queues, "make the folder"):
+        self._make_inside(self.queues)
+
+    def make_gpu_history(self) -> None:
+        """Make the folder of what GPUs did, if it is missing.
+
+        Raises
+        ------
+        QueueError, StorageError
+            As `make`.
+        """
+        self.make()
+        self._make_inside(self.gpu_history)
+
+    def _make_inside(self, folder: Path) -> None:
+        with storage_errors(folder, "make the folder"):
             try:
-                self.queues.mkdir(mode=0o700)
+                folder.mkdir(mode=0o700)
             except FileExistsError:
                 return
             # Whoever may change wishes may join; the umask has no say.
-            self.queues.chmod(stat.S_IMODE(self.folder.stat().st_mode))
+            folder.chmod(stat.S_IMODE(self.folder.stat().st_mode))
 
 
 def is_locked(path: Path) -> bool:

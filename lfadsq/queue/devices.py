@@ -17,7 +17,7 @@ from typing import Protocol
 from lfadsq.errors import NoGpuError
 from lfadsq.queue.gpu_choice import MASK_VARIABLE, GpuChoice
 from lfadsq.queue.machine import session_of_gpu_process, usable_memory_mb
-from lfadsq.queue.nvml import Driver, Gpu, Reading
+from lfadsq.queue.nvml import Activity, Driver, Gpu, Reading
 
 __all__ = ["CPU", "Cpus", "Device", "DeviceSource", "Gpus", "find_devices", "is_cpu"]
 
@@ -34,6 +34,9 @@ _RETRY_S = 10.0
 _PROHIBITED = "its compute mode is prohibited (an administrator's `nvidia-smi -c 0` would open it)"
 
 _MEMORY_HOLDS_S = 0.05
+_ACTIVITY_HOLDS_S = 4.0
+"""Devices are measured at every decision; how hard they work is only wanted from time to time."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -67,6 +70,8 @@ class Device:
         Why it can take no task now whatever its memory, in words; empty if it is open.
     num_others : int
         Processes that compute on it and are not known to be ours.
+    utilisation_percent, power_w : float or None
+        How hard it works [%, W], seconds ago at most; None if it does not tell.
     """
 
     device_id: str
@@ -77,6 +82,8 @@ class Device:
     taken_mb_by_session: Mapping[int, float]
     closed_because: str = ""
     num_others: int = 0
+    utilisation_percent: float | None = None
+    power_w: float | None = None
 
     @property
     def is_gpu(self) -> bool:
@@ -186,6 +193,7 @@ class Gpus:
         self._gpus = choice.of(driver.gpus())
         self.mute: dict[str, str] = {}
         self._last_look_s = time.monotonic()
+        self._activities: dict[str, tuple[float, Activity]] = {}
         self.num_missing = 0
 
     def measure(self, our_sessions: Collection[int] = ()) -> list[Device]:
@@ -220,6 +228,7 @@ class Gpus:
                 untold.add(session)
             else:
                 taken[session] = taken.get(session, 0.0) + process.taken_mb
+        activity = self._activity(gpu)
         return Device(
             device_id=gpu.uuid,
             name=gpu.label,
@@ -229,7 +238,17 @@ class Gpus:
             taken_mb_by_session={s: mb for s, mb in taken.items() if s not in untold},
             closed_because=_closed_because(reading, others),
             num_others=len(others),
+            utilisation_percent=activity.utilisation_percent,
+            power_w=activity.power_w,
         )
+
+    def _activity(self, gpu: Gpu) -> Activity:
+        now_s = time.monotonic()
+        asked_s, activity = self._activities.get(gpu.uuid, (float("-inf"), Activity()))
+        if now_s - asked_s >= _ACTIVITY_HOLDS_S:
+            activity = self._driver.activity(gpu, only_changing=True)
+            self._activities[gpu.uuid] = now_s, activity
+        return activity
 
     def _look_again(self) -> None:
         """List the GPUs afresh: one that was reset does not answer to its old handle."""

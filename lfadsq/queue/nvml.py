@@ -7,13 +7,13 @@ GPU becomes a `NoGpuError` in words here; nothing above knows the bindings.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from lfadsq.errors import NoGpuError
 
-__all__ = ["Driver", "Gpu", "GpuProcess", "Reading"]
+__all__ = ["Activity", "Driver", "Gpu", "GpuProcess", "Reading"]
 
 _MB = 1024 * 1024
 _TELLS_NOTHING = ("GPU-", "MIG-", "MIG-GPU-")
@@ -118,6 +118,28 @@ class Reading:
     processes: tuple[GpuProcess, ...]
     is_exclusive: bool
     is_prohibited: bool
+
+
+@dataclass(frozen=True)
+class Activity:
+    """How hard a GPU works, as far as it tells: None for what it does not.
+
+    MIG devices tell none of it, and many cards leave something out.
+
+    Attributes
+    ----------
+    utilisation_percent : float or None
+        Share of the last moment (1/6 to 1 s, by model) in which anything computed on it [%].
+    power_w, power_limit_w : float or None
+        [W].
+    temperature_c : float or None
+        [degrees Celsius].
+    """
+
+    utilisation_percent: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    temperature_c: float | None = None
 
 
 class Driver:
@@ -271,6 +293,47 @@ class Driver:
             in (nvml.NVML_COMPUTEMODE_EXCLUSIVE_THREAD, nvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS),
             mode == nvml.NVML_COMPUTEMODE_PROHIBITED,
         )
+
+    def activity(self, gpu: Gpu, *, only_changing: bool = False) -> Activity:
+        """Tell how hard a GPU works now; one that does not answer tells nothing, and never fails.
+
+        Parameters
+        ----------
+        gpu : Gpu
+        only_changing : bool, default False
+            Ask for utilisation and power alone: whoever samples for weeks wants few calls.
+        """
+        nvml, handle = self._nvml, gpu.handle
+        if handle is None:
+            return Activity()
+        usage = self._told(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        power_mw = self._told(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        limit_mw = temperature_c = None
+        if not only_changing:
+            limit_mw = self._told(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
+            temperature_c = self._told(
+                lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+            )
+        return Activity(
+            usage,
+            None if power_mw is None else power_mw / 1000,
+            None if limit_mw is None else limit_mw / 1000,
+            temperature_c,
+        )
+
+    def _told(self, ask: Callable[[], Any]) -> float | None:
+        try:
+            return float(ask())
+        except self._nvml.NVMLError:
+            return None  # not on this card, or not by this driver
+
+    @property
+    def version(self) -> str:
+        """Of the driver, such as ``550.54.14``; empty if it does not tell."""
+        try:
+            return _text(self._nvml.nvmlSystemGetDriverVersion())
+        except self._nvml.NVMLError:
+            return ""
 
     def _memory(self, handle: Any) -> tuple[float, float]:
         """Measure usable and free memory [bytes].

@@ -39,6 +39,7 @@ from lfadsq.queue.events import (
 )
 from lfadsq.queue.execution import Order, Result
 from lfadsq.queue.gauges import Gauges
+from lfadsq.queue.gpu_log import GpuLog
 from lfadsq.queue.interrupts import GOES_ON, Answer, Interrupts
 from lfadsq.queue.ledger import Ledger
 from lfadsq.queue.lookout import Lookout
@@ -119,6 +120,7 @@ class Runner:
             shared = [name for name in shared if not is_cpu(name)]
         self._elsewhere = Elsewhere(self._ledger, shared, self._id)
         self._usage = UsageMeter()
+        self._gpu_log = GpuLog(control.paths if control and site.has_gpus else None, self._id)
         self._interrupts = Interrupts(self._inbox.put)
         self._lookout = Lookout(
             control,
@@ -155,6 +157,7 @@ class Runner:
         self._report: Callable[[Event], None] = early.append
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._interrupts)
+            stack.enter_context(contextlib.closing(self._gpu_log))
             self._join(stack)
             added = self._ledger.add(self._tasks)
             self._take_wishes(self._lookout.new_wishes())
@@ -278,6 +281,7 @@ class Runner:
                 self._lookout.patience_s,
                 None if retry_s is None else retry_s - now_s,
                 self._next_outside_s - now_s if self._next_outside_s else None,
+                self._gpu_log.patience_s,
             ]
             if self._ledger.running:
                 limits.append(self._next_sample_s - now_s)
@@ -468,9 +472,10 @@ class Runner:
     def _sample(self) -> None:
         running = self._ledger.running
         now_s = time.monotonic()
-        if running and now_s >= self._next_sample_s:
+        if (running and now_s >= self._next_sample_s) or self._gpu_log.patience_s == 0:
             self._next_sample_s = now_s + _SAMPLE_S
             self._gauges.measure(running, self._ledger.shape_of)
+        self._gpu_log.follow(self._gauges.devices, running)
 
     def _forget_stop(self) -> None:
         if self._control is not None and self._id in self._wishes.stops:

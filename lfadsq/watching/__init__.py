@@ -1,1 +1,1 @@
-"""Watching: which run is where, how far, and what went wrong. Nothing here changes a collection."""
+"""Watching: which run is where, how far, what went wrong, what it said, and what GPUs do."""

@@ -3,7 +3,8 @@
  * LFADSQ_STANDIN_GPUS names the file, which is read again at every call. Lines (see standin.py):
  *
  *   driver init=0 old=0 hides=0 pid_offset=0 era=0
- *   gpu uuid=U total=MB used=MB reserved=MB mode=0 error=0 era=0 mig=0 util=0 name=the rest
+ *   gpu uuid=U total=MB used=MB reserved=MB mode=0 error=0 era=0 mig=0 util=0 power=W limit=W
+ *       temp=C name=the rest                all on one line; util, power, limit, temp -1: not told
  *   part uuid=U index=N gi=N ci=N total=MB used=MB reserved=MB        of the gpu above it
  *   process pid=N mb=MB                                of the gpu or part above it; -1: not told
  *
@@ -41,7 +42,7 @@ typedef struct {
     char uuid[96];
     char name[96];
     double total, used, reserved;
-    int mode, error, era, mig, util;
+    int mode, error, era, mig, util, power, limit, temp;
     int is_part, index, gi, ci;
     int num_parts, parts[MAX_PARTS]; /* places in Machine.devices */
     int num_processes;
@@ -176,6 +177,9 @@ static void read_machine(void) {
             device->era = is_gpu ? number_of(line, "era") : gpu->era;
             device->mig = number_of(line, "mig");
             device->util = number_of(line, "util");
+            device->power = number_of(line, "power");
+            device->limit = number_of(line, "limit");
+            device->temp = number_of(line, "temp");
             device->index = number_of(line, "index");
             device->gi = number_of(line, "gi");
             device->ci = number_of(line, "ci");
@@ -328,8 +332,36 @@ int nvmlDeviceGetUtilizationRates(void *handle, Utilization *utilization) {
     Device *device;
     int problem = find(handle, &device);
     if (problem) return problem;
-    if (device->is_part) return NOT_SUPPORTED;
+    if (device->is_part || device->util < 0) return NOT_SUPPORTED;
     *utilization = (Utilization){device->util, device->util / 2};
+    return SUCCESS;
+}
+
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *milliwatts) {
+    Device *device;
+    int problem = find(handle, &device);
+    if (problem) return problem;
+    if (device->is_part || device->power < 0) return NOT_SUPPORTED;
+    *milliwatts = device->power * 1000;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *milliwatts) {
+    Device *device;
+    int problem = find(handle, &device);
+    if (problem) return problem;
+    if (device->is_part || device->limit < 0) return NOT_SUPPORTED;
+    *milliwatts = device->limit * 1000;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *celsius) {
+    Device *device;
+    int problem = find(handle, &device);
+    if (problem) return problem;
+    if (sensor) return INVALID_ARGUMENT;
+    if (device->is_part || device->temp < 0) return NOT_SUPPORTED;
+    *celsius = device->temp;
     return SUCCESS;
 }
 

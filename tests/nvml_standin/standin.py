@@ -59,7 +59,10 @@ class StandInGpu:
     mode: int = 0
     error: int = 0
     era: int = 0  # another one makes the handles void, as a reset does
-    util: int = 0
+    util: int = 0  # this and the next three: -1 if it does not tell
+    power: int = 60
+    limit: int = 400
+    temp: int = 35
     processes: list[tuple[int, float]] = field(default_factory=list)  # pid, MB; -1: not told
     parts: list[StandInGpu] = field(default_factory=list)
     index: int = 0
@@ -69,7 +72,7 @@ class StandInGpu:
     def lines(self, kind: str = "gpu") -> list[str]:
         """Describe it as the stand-in driver reads it."""
         keys = ["uuid", "total", "used", "reserved", "mode", "error", "era", "util"]
-        keys += ["index", "gi", "ci"]
+        keys += ["power", "limit", "temp", "index", "gi", "ci"]
         values = [f"{key}={getattr(self, key)}" for key in keys]
         lines = [" ".join([kind, *values, f"mig={int(bool(self.parts))}", f"name={self.name}"])]
         lines += [f"process pid={pid} mb={mb}" for pid, mb in self.processes]

@@ -144,7 +144,12 @@ def result_from_dict(data: Mapping[str, Any]) -> Result:
 def _coarse(device: Device) -> dict[str, Any]:
     step_mb = max(1.0, device.memory_total_mb / 20)
     free_mb = step_mb * round(device.memory_free_mb / step_mb)
-    return {"memory_free_mb": free_mb, "taken_mb_by_session": {}}
+    return {
+        "memory_free_mb": free_mb,
+        "taken_mb_by_session": {},
+        "utilisation_percent": None,
+        "power_w": None,
+    }
 
 
 def _device_to_dict(device: Device) -> dict[str, Any]:

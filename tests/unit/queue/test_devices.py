@@ -90,6 +90,21 @@ def test_gpus_are_measured(find: Find, three: StandInGpus) -> None:
     assert num_open() == 0
 
 
+def test_how_hard_gpus_work_is_asked_from_time_to_time(
+    find: Find, gpus: StandInGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus.put(StandInGpu("GPU-a", util=97, power=411), StandInGpu("GPU-b", util=-1, power=-1))
+    source = find()
+    told, silent = source.measure()
+    assert (told.utilisation_percent, told.power_w) == (97, 411)
+    assert (silent.utilisation_percent, silent.power_w) == (None, None)
+    gpus.gpus[0].util = 3
+    gpus.write()
+    assert source.measure()[0].utilisation_percent == 97
+    monkeypatch.setattr(devices_module, "_ACTIVITY_HOLDS_S", 0.0)
+    assert source.measure()[0].utilisation_percent == 3
+
+
 def test_a_task_sees_its_own_gpu_and_does_not_take_all_of_it(
     find: Find, three: StandInGpus
 ) -> None:

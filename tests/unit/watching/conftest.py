@@ -12,6 +12,11 @@ import pytest
 from lfadsq.queue.records import iso_time
 from lfadsq.queue.tasks import tasks_from_specs
 
+from ..queue.conftest import _no_gpu as _no_gpu
+from ..queue.conftest import gpus as gpus
+from ..queue.conftest import nvml_library as nvml_library
+from ..queue.conftest import start_queue as start_queue
+
 SUMMARY_HEAD = """lab.Runs "sweep" ({num} runs total)
   Path: /somewhere
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from lfadsq.watching.gpu_history import GpuHistory
 
 from ....nvml_standin.standin import StandInGpus
 from ..conftest import QUEUE_PROGRAM, attempts_of, is_alive, is_done, spec_of, wait_until
@@ -340,6 +343,8 @@ def test_jobs_have_gpus_of_their_own_and_peaks_are_recorded(
     start: Callable[..., Queue], folder: Path, gpus: StandInGpus
 ) -> None:
     gpus.put_alike(4)
+    gpus.gpus[0].util, gpus.gpus[0].power = 87, 321
+    gpus.write()
     with_gpus = {
         "gpus_per_job": 1,
         "setup": [f"export PYTHONPATH={ROOT}"]
@@ -356,6 +361,14 @@ def test_jobs_have_gpus_of_their_own_and_peaks_are_recorded(
     for spec, attempt in zip(specs, attempts, strict=True):
         assert f"ENV{attempt['device']}\n" in Path(spec["outfile"]).read_text()
         assert 500 <= attempt["peak_memory_mb"] <= 600
+    # What GPUs of other machines did is kept too, by their own UUIDs.
+    history = GpuHistory.load(folder)
+    assert {d.device_id: [r.name for r in d.runs] for d in history.devices.values()} == {
+        attempt["device"]: [spec["name"]] for spec, attempt in zip(specs, attempts, strict=True)
+    }
+    first = history.devices["GPU-00000000-standin"]
+    assert (first.utilisation_percent[0], first.power_w[0]) == (87, 321)
+    assert first.name == f"GPU 0 (NVIDIA A100) of {socket.gethostname()}"
 
 
 def test_gpus_are_shared_and_memory_is_learned_across_machines(

@@ -32,11 +32,17 @@ def _machine(name: str = "w1", address: str = "tls://a:1", **given: object) -> M
     left_s=st.none() | st.floats(-1e6, 1e6),
     is_leaving=st.booleans(),
     sessions=st.dictionaries(st.integers(1, 1 << 22), st.floats(0, 1e6)),
+    power_w=st.none() | st.floats(0, 1000),
 )
 def test_a_machine_survives_its_journey(
-    name: str, host: str, left_s: float | None, is_leaving: bool, sessions: dict[int, float]
+    name: str,
+    host: str,
+    left_s: float | None,
+    is_leaving: bool,
+    sessions: dict[int, float],
+    power_w: float | None,
 ) -> None:
-    device = replace(GPU, taken_mb_by_session=sessions)
+    device = replace(GPU, taken_mb_by_session=sessions, utilisation_percent=93.0, power_w=power_w)
     machine = Machine(
         name, "tls://a:1", host, devices=(device,), left_s=left_s, is_leaving=is_leaving
     )
@@ -105,12 +111,18 @@ def test_a_machine_that_takes_nothing_is_closed(change: dict[str, str], words: s
 
 def test_a_silent_machine_is_closed_until_it_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
-    machines.note(_machine())
+    busy = replace(_machine(), devices=(replace(GPU, utilisation_percent=93, power_w=300),))
+    machines.note(busy)
+    assert machines.measure()[0].power_w == 300
     now_s = time.monotonic()
     monkeypatch.setattr(module.time, "monotonic", lambda: now_s + 31)
-    assert "silent for 31 s" in machines.measure()[0].closed_because
-    machines.note(_machine())
-    assert machines.measure()[0].closed_because == ""
+    (device,) = machines.measure()
+    assert "silent for 31 s" in device.closed_because
+    assert (device.utilisation_percent, device.power_w) == (None, None)
+    machines.note(busy)
+    (device,) = machines.measure()
+    assert device.closed_because == ""
+    assert device.utilisation_percent == 93
 
 
 def test_time_left_runs_on_without_news(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +140,8 @@ def test_news_is_what_matters() -> None:
     assert machines.note(_machine()) == (False, False)
     a_little = replace(_machine(left_s=5.0), devices=(replace(GPU, memory_free_mb=30010),))
     assert machines.note(a_little) == (False, False)
+    at_work = replace(GPU, utilisation_percent=93, power_w=300)
+    assert machines.note(replace(_machine(), devices=(at_work,))) == (False, False)
     much = replace(_machine(), devices=(replace(GPU, memory_free_mb=10000),))
     assert machines.note(much) == (False, True)
     assert machines.measure()[0].memory_free_mb == 10000
