@@ -38,6 +38,10 @@ _VERBS = {
         "lfadsq.cli.init:init",
         "begin an experiment of your own; or write cluster.toml: what to ask of a cluster",
     ),
+    "logs": (
+        "lfadsq.cli.logs:logs",
+        "what runs printed, and what they print now",
+    ),
     "queue": (
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",

@@ -1,0 +1,1 @@
+"""What people look at while runs are trained, and after: logs, TensorBoard, folders."""
