@@ -50,6 +50,10 @@ _VERBS = {
         "lfadsq.cli.submit:submit",
         "run the queue of a collection as a small job of a batch system",
     ),
+    "tensorboard": (
+        "lfadsq.cli.tensorboard:tensorboard",
+        "TensorBoard for a collection, for chosen runs, or for the best ones",
+    ),
     "train": (
         "lfadsq.cli.train:train",
         "train one run, or evaluate a trained one (also installed as run_lfads.py)",
