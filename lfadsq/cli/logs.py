@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from lfadsq.cli.run_choice import chosen_logs, target_or_places
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, printable
 
 __all__ = ["logs"]
@@ -26,7 +27,9 @@ def _num_lines(context: click.Context, parameter: click.Parameter, value: str) -
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, required=True, metavar="[COLLECTION] RUN...")
+@click.argument(
+    "words", nargs=-1, required=True, metavar="[COLLECTION] RUN...", shell_complete=suggest_runs
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until the run ends.")
 @click.option("--follow-forever", is_flag=True, help="The same, also after the run has ended.")
 @click.option(

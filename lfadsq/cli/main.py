@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from lfadsq.cli.boundary import run_command
@@ -17,6 +19,10 @@ _VERBS = {
     "check": (
         "lfadsq.cli.check:check",
         "find everything in a collection that would fail or mislead, before it is trained",
+    ),
+    "completion": (
+        "lfadsq.cli.completion:completion",
+        "make bash, zsh or fish complete verbs, options, runs and collections",
     ),
     "delete": (
         "lfadsq.cli.delete:delete",
@@ -82,4 +88,8 @@ def lfadsq() -> None:
 
 def main() -> None:
     """Run ``lfadsq`` and end the process."""
+    if "_LFADSQ_COMPLETE" in os.environ:  # a shell asks while somebody types
+        from lfadsq.cli.shells import complete
+
+        complete(lfadsq)
     run_command(lfadsq)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lfadsq.cli.run_choice import chosen_logs, target_or_places
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import Target, collection_option, printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _LINES_SHOWN = 15
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...")
+@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
 @click.option("--best", type=click.IntRange(min=1), metavar="N", help="The N lowest in cost.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), metavar="PORT", help="By default any that is free."
