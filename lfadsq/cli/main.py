@@ -48,6 +48,10 @@ _VERBS = {
         "lfadsq.cli.logs:logs",
         "what runs printed, and what they print now",
     ),
+    "open": (
+        "lfadsq.cli.open:open_",
+        "open a run's folder, log, newest figure or TensorBoard",
+    ),
     "queue": (
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lfadsq.errors import StorageError
 from lfadsq.queue.control import ControlFolder
 from lfadsq.queue.control_paths import is_locked
 from lfadsq.queue.status import TaskState
@@ -43,15 +44,15 @@ class EndWatch:
         Raises
         ------
         QueueError, StorageError
-            If lock or control files cannot be read.
+            If control files cannot be read.
         """
-        if is_locked(log.files.lock):
+        if _is_at_work(log):
             return False
         if now_s - self._asked_s >= _OF_A_QUEUE_S:
             self._wanted = self._wanted_by_queues()
             self._asked_s = now_s
             # It may have been started between the two looks.
-            return str(log.donefile) not in self._wanted and not is_locked(log.files.lock)
+            return str(log.donefile) not in self._wanted and not _is_at_work(log)
         return str(log.donefile) not in self._wanted
 
     def how(self, log: RunLog) -> str:
@@ -78,3 +79,10 @@ class EndWatch:
             for task in queue.tasks
             if not task.state.is_finished and task.state is not TaskState.INTERRUPTED
         }
+
+
+def _is_at_work(log: RunLog) -> bool:
+    try:
+        return is_locked(log.files.lock)
+    except StorageError:  # a file system that knows no locks: queues tell, then
+        return False
