@@ -10,7 +10,7 @@ import click
 
 from lfadsq.cli.run_choice import chosen_logs, target_or_places
 from lfadsq.cli.suggestions import suggest_runs
-from lfadsq.cli.targets import collection_option, printable
+from lfadsq.cli.targets import collection_option
 
 __all__ = ["logs"]
 
@@ -112,4 +112,6 @@ def logs(
 
 
 def _tell(text: str) -> None:
-    click.echo(printable(f"-- {text}"), err=True)
+    from lfadsq.watching.log_text import harmless
+
+    click.echo(harmless(f"-- {text}"), err=True)

@@ -11,8 +11,9 @@ import click
 
 from lfadsq.cli.run_choice import chosen_logs, target_or_places
 from lfadsq.cli.suggestions import suggest_runs
-from lfadsq.cli.targets import Target, collection_option, printable
+from lfadsq.cli.targets import Target, collection_option
 from lfadsq.errors import ResultNotReadyError, RunNotFoundError
+from lfadsq.watching.log_text import harmless
 
 __all__ = ["open_"]
 
@@ -47,7 +48,8 @@ def open_(words: tuple[str, ...], only_print: bool, collection: Path | None) -> 
         _show_address(_tensorboard_of(target), only_print=only_print)
         return
     path = _path(target, what)
-    click.echo(printable(str(path)))
+    # A program gets the path as it is, a person what a terminal takes.
+    click.echo(harmless(str(path)) if sys.stdout.isatty() else os.fsencode(path))
     if only_print:
         return
     from lfadsq.watching.desktop import opener_command, pager_command, start
@@ -59,7 +61,7 @@ def open_(words: tuple[str, ...], only_print: bool, collection: Path | None) -> 
             return
     command = opener_command(os.environ)
     if command is not None and not start(command, str(path)):
-        click.echo(f"{printable(command[0])} cannot open it", err=True)
+        click.echo(f"{harmless(command[0])} cannot open it", err=True)
 
 
 def _path(target: Target, what: str) -> Path:
@@ -109,4 +111,4 @@ def _show_address(url: str, *, only_print: bool) -> None:
     click.echo(url)
     command = None if only_print else browser_command(os.environ)
     if command is not None and not start(command, url):
-        click.echo(f"{printable(command[0])} cannot open it", err=True)
+        click.echo(f"{harmless(command[0])} cannot open it", err=True)

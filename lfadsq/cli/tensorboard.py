@@ -10,7 +10,8 @@ import click
 
 from lfadsq.cli.run_choice import chosen_logs, target_or_places
 from lfadsq.cli.suggestions import suggest_runs
-from lfadsq.cli.targets import Target, collection_option, printable
+from lfadsq.cli.targets import Target, collection_option
+from lfadsq.watching.log_text import harmless
 
 if TYPE_CHECKING:
     from lfadsq.queue.events import Noted
@@ -67,7 +68,7 @@ def tensorboard(
     links = _links(target, best)
     if host not in _THIS_MACHINE:
         click.echo(
-            f"warning: whoever can reach {printable(host)} sees these trainings: TensorBoard asks"
+            f"warning: whoever can reach {harmless(host)} sees these trainings: TensorBoard asks"
             " for no password",
             err=True,
         )
@@ -78,7 +79,7 @@ def tensorboard(
             warnings.append(noted)
         # The log goes with its folder, so that it is no use to say where it is.
         text = noted.text.removesuffix(f" (see {serving.log})")
-        click.echo(printable(text), err=noted.is_warning)
+        click.echo(harmless(text), err=noted.is_warning)
 
     with ExitStack() as stack:
         # Its log goes there too: the collection may be somebody else's.
@@ -98,7 +99,7 @@ def tensorboard(
         board.wait()
         if warnings:
             for line in last_lines(log_tail(serving.log), _LINES_SHOWN):
-                click.echo(printable(f"| {line}"), err=True)
+                click.echo(harmless(f"| {line}"), err=True)
     return 1 if warnings else 0
 
 
@@ -119,7 +120,7 @@ def _links(target: Target, best: int | None) -> list[tuple[str, Path]]:
         found = best_runs(folders, best)
         folders = [folder for folder, _ in found]
         for folder, cost in found:
-            name = printable(link_names([folder])[0])
+            name = harmless(link_names([folder])[0])
             click.echo(f"validation cost {cost:.6g}: {name}")
     return [
         (name, RunPaths(folder).output.log_dir.absolute())

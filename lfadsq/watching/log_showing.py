@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO
 
@@ -66,19 +66,12 @@ def show_logs(
     num_shown = 0
     for log, writer in zip(logs, _writers(logs, out, is_terminal=is_terminal), strict=True):
         begin, end = (0, None) if attempt is None else log.part_of_attempt(attempt)
-        with storage_errors(log.path, "read"):
-            try:
-                descriptor = os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except FileNotFoundError:
-                tell(f"{log.name} has no log yet")
-                continue
         try:
-            if num_lines is not None:
-                begin = begin_of_tail(descriptor, num_lines, begin, end)
-            for block in read_range(descriptor, begin, end):
+            for block in _blocks(log, num_lines, begin, end):
                 writer.write(block)
-        finally:
-            os.close(descriptor)
+        except FileNotFoundError:
+            tell(f"{log.name} has no log yet")
+            continue
         writer.end()
         out.flush()
         num_shown += 1
@@ -88,6 +81,18 @@ def show_logs(
             f"{which} log yet ({logs[0].path})",
             "it comes when the run starts: `--follow` waits for it",
         )
+
+
+def _blocks(log: RunLog, num_lines: int | None, begin: int, end: int | None) -> Iterator[bytes]:
+    # What the reader does with a block is no matter of this file: its errors are not raised here.
+    descriptor = os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        with storage_errors(log.path, "read"):
+            if num_lines is not None:
+                begin = begin_of_tail(descriptor, num_lines, begin, end)
+            yield from read_range(descriptor, begin, end)
+    finally:
+        os.close(descriptor)
 
 
 def follow_logs(

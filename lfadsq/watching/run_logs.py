@@ -113,7 +113,7 @@ def log_at(word: str, collection: Path | None) -> RunLog | None:
         places += [existing_path(f"{collection}/{start}{word}") for start in ("", _HASH_FOLDER)]
     for place in filter(None, places):
         place = place.absolute()
-        if place.is_file() and place.name.partition(".")[0] == "lfads":
+        if place.name.startswith(RunPaths(place).log.name) and not place.is_dir():
             done = place.with_name(place.name.replace(".out", ".done", 1))
             return RunLog(_name_of(place.parent), place, done)
         if place.is_dir() and RunPaths(place).train_script.exists():

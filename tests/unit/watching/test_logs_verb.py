@@ -212,6 +212,23 @@ def test_a_terminal_obeys_nothing_that_a_log_says(collection: Any) -> None:
         assert sign not in shown + both
 
 
+def test_a_log_that_is_no_file_is_told_also_while_following(collection: Any) -> None:
+    log = prepared(collection, collection.names[0])
+    log.mkdir()
+    for words in ([log.parent], [log.parent, "-f"]):
+        assert f"cannot read {log}: Is a directory" in said(*words, status=1)
+
+
+def test_names_of_folders_are_harmless_too(collection: Any) -> None:
+    log = prepared(collection, collection.names[0])
+    odd = log.parent.with_name("\x1b[31mred\x1b[0m\x07")
+    log.parent.rename(odd)
+    (odd / "lfads.out").write_text("text\n")
+    process = lfadsq("logs", odd, "-f")
+    out, err = process.communicate(timeout=30)
+    assert (out, err) == (b"text\n", b"-- param_ABC/red^G: not started, and no queue has it\n")
+
+
 def test_only_the_end_of_a_huge_log_is_read(collection: Any) -> None:
     log = prepared(collection, collection.names[0])
     with log.open("wb") as file:

@@ -71,6 +71,10 @@ def test_without_a_desktop_the_path_is_printed(collection: Any, opened: Path) ->
     (run / "lfads.out").touch()
     assert said(opened, run, "log") == f"{run}/lfads.out\n"
     assert not list(opened.glob("*.opened"))
+    odd = run.with_name("\x1b[31mred \udcff")
+    run.rename(odd)
+    process = lfadsq("open", odd, "-p")
+    assert process.communicate(timeout=30)[0] == os.fsencode(odd) + b"\n"
 
 
 def test_a_log_is_shown_in_the_pager_on_a_terminal(collection: Any, opened: Path) -> None:
