@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import chosen, collection_option, json_option, printable
 from lfadsq.errors import ConfigError
 
@@ -20,7 +21,7 @@ __all__ = ["delete"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...")
+@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
 @click.option("--all", "all_runs", is_flag=True, help="All runs.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")

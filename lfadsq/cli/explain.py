@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, json_option, printable, target_of
 from lfadsq.errors import RunNotFoundError
 
@@ -14,7 +15,9 @@ __all__ = ["explain"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, required=True, metavar="[COLLECTION] RUN")
+@click.argument(
+    "words", nargs=-1, required=True, metavar="[COLLECTION] RUN", shell_complete=suggest_runs
+)
 @collection_option
 @json_option
 def explain(words: tuple[str, ...], collection: Path | None, as_json: bool) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["LazyGroup"]
 
@@ -35,6 +38,17 @@ class LazyGroup(click.Group):
         module, _, attribute = self._lazy_verbs[name][0].partition(":")
         verb: click.Command = getattr(import_module(module), attribute)
         return verb
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Suggest verbs without importing them, and options."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(verb, help=self._lazy_verbs[verb][1])
+            for verb in sorted(self._lazy_verbs)
+            if verb.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, context, incomplete)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs without importing them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from lfadsq.cli.boundary import run_command
@@ -17,6 +19,10 @@ _VERBS = {
     "check": (
         "lfadsq.cli.check:check",
         "find everything in a collection that would fail or mislead, before it is trained",
+    ),
+    "completion": (
+        "lfadsq.cli.completion:completion",
+        "make bash, zsh or fish complete verbs, options, runs and collections",
     ),
     "delete": (
         "lfadsq.cli.delete:delete",
@@ -42,6 +48,14 @@ _VERBS = {
         "lfadsq.cli.init:init",
         "begin an experiment of your own; or write cluster.toml: what to ask of a cluster",
     ),
+    "logs": (
+        "lfadsq.cli.logs:logs",
+        "what runs printed, and what they print now",
+    ),
+    "open": (
+        "lfadsq.cli.open:open_",
+        "open a run's folder, log, newest figure or TensorBoard",
+    ),
     "queue": (
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",
@@ -53,6 +67,10 @@ _VERBS = {
     "submit": (
         "lfadsq.cli.submit:submit",
         "run the queue of a collection as a small job of a batch system",
+    ),
+    "tensorboard": (
+        "lfadsq.cli.tensorboard:tensorboard",
+        "TensorBoard for a collection, for chosen runs, or for the best ones",
     ),
     "train": (
         "lfadsq.cli.train:train",
@@ -82,4 +100,8 @@ def lfadsq() -> None:
 
 def main() -> None:
     """Run ``lfadsq`` and end the process."""
+    if "_LFADSQ_COMPLETE" in os.environ:  # a shell asks while somebody types
+        from lfadsq.cli.shells import complete
+
+        complete(lfadsq)
     run_command(lfadsq)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lfadsq.cli.effects import end_left_tasks, finish, num_tasks, on_tasks
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import chosen, collection_option, json_option
 from lfadsq.errors import ConfigError
 
@@ -21,7 +22,7 @@ _NUM_ASKED = 10
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...")
+@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
 @click.option("--all", "all_runs", is_flag=True, help="All runs that are not done.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @collection_option

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from lfadsq.cli.effects import end_left_tasks, finish, num_tasks, on_tasks
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, json_option, target_of
 
 __all__ = ["pause", "resume"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...")
+@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
 @click.option(
     "--now", is_flag=True, help="End what runs, with a checkpoint; it goes on from there later."
 )
@@ -72,7 +73,7 @@ def pause(words: tuple[str, ...], now: bool, collection: Path | None, as_json: b
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...")
+@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
 @collection_option
 @json_option
 def resume(words: tuple[str, ...], collection: Path | None, as_json: bool) -> None:

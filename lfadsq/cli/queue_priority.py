@@ -7,13 +7,16 @@ from pathlib import Path
 import click
 
 from lfadsq.cli.effects import finish, num_tasks, on_tasks
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, json_option, target_of
 
 __all__ = ["priority"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, metavar="[COLLECTION] RUN... NUMBER")
+@click.argument(
+    "words", nargs=-1, metavar="[COLLECTION] RUN... NUMBER", shell_complete=suggest_runs
+)
 @click.option("--priority", "number", type=int, help="The number, instead of as the last word.")
 @collection_option
 @json_option

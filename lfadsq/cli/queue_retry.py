@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from lfadsq.cli.effects import finish, num_tasks, on_tasks
+from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import chosen, collection_option, json_option
 
 __all__ = ["retry"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...")
+@click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
 @click.option("--failed", is_flag=True, help="All runs that failed.")
 @collection_option
 @json_option

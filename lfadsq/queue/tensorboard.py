@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,25 +27,59 @@ from lfadsq.queue.events import Noted
 from lfadsq.queue.failures import last_lines, log_tail
 from lfadsq.queue.tensorboard_claim import Address, Claim, read_address
 
-__all__ = ["TensorBoard"]
+__all__ = ["Serving", "TensorBoard"]
 
 # A pipe from the queue ends with it, however it dies, and then so does TensorBoard. It is nice:
 # reading the events of a thousand runs must not slow the trainings down.
-_GUARD = (
-    "exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-;"
-    ' exec nice -n 10 bash "$1" "--port=$2"'
-)
+_GUARD = 'exec 3<&0 </dev/null; { read -r _ <&3; kill -TERM 0; } & exec 3<&-; exec nice -n 10 "$@"'
 _MISSING = 127
 _TERMINATE_S = 5.0
 _START_S = 60.0
 _POLL_S = 0.1
+_SHORT_S = 0.5
 _REQUEST_S = 2.0
 _MAX_PORTS = 5
 _PORT_OF_TENSORBOARD = 6006
+_ANY_HOST = ("0.0.0.0", "::")
 _PORT_TAKEN = re.compile(r"already in use|could not bind", re.IGNORECASE)
 
 # Whatever proxy is set, it does not lead to this machine.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a TensorBoard is run with.
+
+    Attributes
+    ----------
+    command : tuple of str
+        Called with ``--port=<port>`` at its end.
+    log : Path
+        Where its output goes.
+    collection : Path or None
+        With whose queues it is shared; None for nobody.
+    port : int or None
+        None for any that is free.
+    host : str
+        On which it listens.
+    """
+
+    command: tuple[str, ...]
+    log: Path
+    collection: Path | None = None
+    port: int | None = None
+    host: str = "localhost"
+
+    @classmethod
+    def of_script(cls, script: Path) -> Serving:
+        """Give that of a collection's script, shared with its queues."""
+        return cls(("bash", str(script)), script.with_suffix(".log"), script.parent)
+
+    def url(self, port: int) -> str:
+        """Give its address as a browser on this machine takes it."""
+        host = "localhost" if self.host in _ANY_HOST else self.host
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class TensorBoard:
@@ -56,17 +91,23 @@ class TensorBoard:
 
     Parameters
     ----------
-    script : str, Path or None
+    script : str, Path, Serving or None
         Called with ``--port=<port>``; its output goes to a file beside it, ending in ``.log``. None
         for no TensorBoard.
     note : callable
         Takes what is to be told, from any thread: the address once it answers, or what went wrong.
     """
 
-    def __init__(self, script: str | Path | None, note: Callable[[Noted], None]) -> None:
-        self._script = None if script is None else Path(script).expanduser().absolute()
+    def __init__(self, script: str | Path | Serving | None, note: Callable[[Noted], None]) -> None:
+        self._script: Path | None = None
+        self._serving: Serving | None = None
+        if isinstance(script, Serving):
+            self._serving = script
+        elif script is not None:
+            self._script = Path(script).expanduser().absolute()
+            self._serving = Serving.of_script(self._script)
         self._note = note
-        self._address: Address | None = None
+        self._url = ""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,15 +116,20 @@ class TensorBoard:
     @property
     def address(self) -> str:
         """Where it answers on its machine; empty while it does not."""
-        return self._address.url if self._address else ""
+        return self._url
 
     def __enter__(self) -> TensorBoard:
-        if self._script is not None:
+        if self._serving is not None:
             self._thread = threading.Thread(
-                target=self._run, args=(self._script,), name="tensorboard", daemon=True
+                target=self._run, args=(self._serving,), name="tensorboard", daemon=True
             )
             self._thread.start()
         return self
+
+    def wait(self) -> None:
+        """Wait until it has ended, or the address of another one was told."""
+        while self._thread is not None and self._thread.is_alive():
+            self._thread.join(_SHORT_S)  # for ever, it would let no signal through
 
     def __exit__(
         self,
@@ -109,27 +155,34 @@ class TensorBoard:
     def _warn(self, text: str) -> None:
         self._note(Noted(text, True))
 
-    def _run(self, script: Path) -> None:
-        if not script.is_file():
-            self._warn(f"no TensorBoard: {script} does not exist")
+    def _run(self, serving: Serving) -> None:
+        if self._script is not None and not self._script.is_file():
+            self._warn(f"no TensorBoard: {self._script} does not exist")
+            return
+        if serving.collection is None:
+            self._serve(serving, None)
             return
         deadline_s = time.monotonic() + _START_S
         while not self._closing.is_set():
             try:
-                claim = Claim.try_acquire(script.parent)
+                claim = Claim.try_acquire(serving.collection)
             except (OSError, QueueError):
                 # Somebody else's collection, or one on a disk without locks: not shared, then.
-                self._serve(script, None)
+                self._serve(serving, None)
                 return
             if claim is not None:
                 try:
-                    self._serve(script, claim)
+                    self._serve(serving, claim)
                 finally:
                     claim.release()
                 return
-            address = read_address(script.parent)
+            address = read_address(serving.collection)
             if address and (address.host != _host_name() or _answers(address.url)):
-                self._tell(address, " (that of another queue of this collection)")
+                self._tell(
+                    address,
+                    address.url,
+                    " (that of another queue, or of another `lfadsq tensorboard`)",
+                )
                 return
             if time.monotonic() >= deadline_s:
                 self._warn(
@@ -139,21 +192,21 @@ class TensorBoard:
                 return
             self._closing.wait(_POLL_S)
 
-    def _serve(self, script: Path, claim: Claim | None) -> None:
+    def _serve(self, serving: Serving, claim: Claim | None) -> None:
         """Start it, and again on another port if somebody took the first one meanwhile."""
-        log_path = script.with_suffix(".log")
-        for number in range(_MAX_PORTS):
-            port = _free_port()
+        num_ports = _MAX_PORTS if serving.port is None else 1
+        for number in range(num_ports):
+            port = _free_port() if serving.port is None else serving.port
             try:
-                process = self._start(script, port, log_path)
+                process = self._start(serving, port)
             except OSError as error:
-                self._warn(f"no TensorBoard: {log_path}: {error.strerror}")
+                self._warn(f"no TensorBoard: {serving.log}: {error.strerror}")
                 return
             if process is None:
                 return
-            self._wait_for_answer(process, port, log_path, claim)
+            self._wait_for_answer(process, serving, port, claim)
             status = _wait(process)
-            self._address = None
+            self._url = ""
             if claim is not None:
                 claim.withdraw()
             if self._closing.is_set():
@@ -161,18 +214,18 @@ class TensorBoard:
             if status == _MISSING:
                 self._warn("no TensorBoard: the program is missing (pip install tensorboard)")
                 return
-            tail = log_tail(log_path)
-            if not _PORT_TAKEN.search(tail) or number == _MAX_PORTS - 1:
+            tail = log_tail(serving.log)
+            if not _PORT_TAKEN.search(tail) or number == num_ports - 1:
                 why = "".join(f": {line}" for line in last_lines(tail, 1))
-                self._warn(f"TensorBoard ended with exit status {status}{why} (see {log_path})")
+                self._warn(f"TensorBoard ended with exit status {status}{why} (see {serving.log})")
                 return
 
-    def _start(self, script: Path, port: int, log_path: Path) -> subprocess.Popen[bytes] | None:
-        with self._lock, log_path.open("wb") as log:
+    def _start(self, serving: Serving, port: int) -> subprocess.Popen[bytes] | None:
+        with self._lock, serving.log.open("wb") as log:
             if self._closing.is_set():
                 return None
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "tensorboard", str(script), str(port)],
+                ["/bin/sh", "-c", _GUARD, "tensorboard", *serving.command, f"--port={port}"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -185,33 +238,35 @@ class TensorBoard:
     def _wait_for_answer(
         self,
         process: subprocess.Popen[bytes],
+        serving: Serving,
         port: int,
-        log_path: Path,
         claim: Claim | None,
     ) -> None:
         """Wait until it answers, and tell; or until it ends."""
+        url = serving.url(port)
         address = Address(_host_name(), port, _user_name())
         deadline_s = time.monotonic() + _START_S
         while not self._closing.is_set() and _is_running(process):
             # Somebody else may have taken the port meanwhile, and would answer in its place.
-            if _listens(process.pid, port) and _answers(address.url):
+            if _listens(process.pid, port) and _answers(url):
                 if claim is not None:
                     with contextlib.suppress(StorageError):
                         claim.publish(address)
-                self._tell(address)
+                self._tell(address, url)
                 return
             if time.monotonic() >= deadline_s:
-                self._warn(f"TensorBoard has not answered for {_START_S:g} s (see {log_path})")
+                self._warn(f"TensorBoard has not answered for {_START_S:g} s (see {serving.log})")
                 return
             self._closing.wait(_POLL_S)
 
-    def _tell(self, address: Address, whose: str = "") -> None:
-        self._address = address
+    def _tell(self, address: Address, url: str, whose: str = "") -> None:
+        self._url = url
         target = shlex.quote(f"{address.user}@{address.host}")
-        tunnel = f"ssh -N -L {_PORT_OF_TENSORBOARD}:localhost:{address.port} {target}"
+        there = url.removeprefix("http://").rpartition(":")[0]
+        tunnel = f"ssh -N -L {_PORT_OF_TENSORBOARD}:{there}:{address.port} {target}"
         self._note(
             Noted(
-                f"TensorBoard: {address.url}{whose}\n"
+                f"TensorBoard: {url}{whose}\n"
                 f"  from your own computer: {tunnel}\n"
                 f"  and there: http://localhost:{_PORT_OF_TENSORBOARD}"
             )

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lfadsq.files import write_text
-from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths
+from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths, is_locked
 
-__all__ = ["CLAIM_VERSION", "Address", "Claim", "read_address"]
+__all__ = ["CLAIM_VERSION", "Address", "Claim", "live_address", "read_address"]
 
 CLAIM_VERSION = 1
 
@@ -105,6 +105,18 @@ class Claim:
         """Give the claim up."""
         self.withdraw()
         os.close(self._descriptor)
+
+
+def live_address(collection: Path) -> Address | None:
+    """Read where the TensorBoard of a collection answers; None if who said so lives no more.
+
+    Raises
+    ------
+    StorageError
+        If the system does not let us look.
+    """
+    is_claimed = is_locked(collection / FOLDER_NAME / _LOCK)
+    return read_address(collection) if is_claimed else None
 
 
 def read_address(collection: Path) -> Address | None:

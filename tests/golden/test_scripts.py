@@ -212,6 +212,19 @@ def test_tensorboard_shows_the_moved_collection_to_this_machine_only(moved, tmp_
     assert calls == [["tensorboard", *expected]]
 
 
+def test_tensorboard_takes_a_port_as_its_first_argument_as_in_matlab(moved, tmp_path):
+    folder, _ = moved
+    path = fake_programs(tmp_path / "bin", "tensorboard")
+    script = folder / "launch_tensorboard.sh"
+    ended, calls = run_script(script, tmp_path, "7008", "--load_fast=false", PATH=path)
+    expected = [f"--logdir={folder}", "--host=localhost", "--reload_interval=30"]
+    assert calls == [["tensorboard", *expected, "--port=7008", "--load_fast=false"]]
+    assert "TensorBoard: http://localhost:7008\n" in ended.stdout
+    assert "ssh -N -L 6006:localhost:7008 " in ended.stdout
+    ended, calls = run_script(script, tmp_path, PATH=path)
+    assert (calls, ended.stdout) == ([["tensorboard", *expected]], "")
+
+
 def call_of_queue(script, tmp_path):
     module = tmp_path / "fake"
     module.mkdir(exist_ok=True)

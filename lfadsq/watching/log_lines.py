@@ -1,0 +1,79 @@
+"""Writing logs of several runs to one place: line by line, each with the run it is of."""
+
+from __future__ import annotations
+
+import codecs
+from typing import BinaryIO
+
+from lfadsq.watching.log_text import harmless
+
+__all__ = ["LogWriter"]
+
+# A line that never ends must not fill the memory.
+_LONGEST_LINE = 64 * 1024
+
+
+class LogWriter:
+    """Writes one log.
+
+    Parameters
+    ----------
+    out : binary file
+        Several writers may have the same.
+    prefix : str
+        Before each line; empty for none: then what is written need not be whole lines.
+    is_terminal : bool
+        Whether a terminal reads it: then control characters are made harmless. Otherwise every byte
+        is written as it is.
+    """
+
+    def __init__(self, out: BinaryIO, prefix: str, *, is_terminal: bool) -> None:
+        self._out = out
+        # Names of runs may come from any file system.
+        self._prefix = harmless(prefix)
+        self._is_terminal = is_terminal
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._pending = b""
+        self._is_within_line = False
+
+    def write(self, block: bytes) -> None:
+        """Write a piece; with a prefix, what follows its last line break is kept for later.
+
+        Raises
+        ------
+        BrokenPipeError
+            If nobody reads any more.
+        """
+        if not block:
+            return
+        self._is_within_line = not block.endswith(b"\n")
+        if not self._prefix:
+            self._put_piece(block)
+            return
+        *lines, self._pending = (self._pending + block).split(b"\n")
+        for line in lines:
+            self._put_line(line)
+        if len(self._pending) > _LONGEST_LINE:
+            self._put_line(self._pending)
+            self._pending = b""
+
+    def end(self) -> None:
+        """Write what is kept, as a line; what else is written begins on a new one."""
+        if self._pending:
+            self._put_line(self._pending)
+            self._pending = b""
+        elif self._is_within_line and self._is_terminal and not self._prefix:
+            self._out.write(b"\n")
+        self._is_within_line = False
+
+    def _put_piece(self, block: bytes) -> None:
+        if self._is_terminal:
+            block = harmless(self._decoder.decode(block)).encode()
+        self._out.write(block)
+
+    def _put_line(self, line: bytes) -> None:
+        if self._is_terminal:
+            # Its return would put the next words over the name of the run.
+            shown = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
+            line = harmless(shown).encode()
+        self._out.write(self._prefix.encode() + line + b"\n")
