@@ -26,7 +26,7 @@ from lfadsq.queue.control_paths import ControlPaths
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.records import Cause
 from lfadsq.queue.sites import Listener, Transport
-from lfadsq.queue.texts import count_text
+from lfadsq.texts import count_text
 
 __all__ = ["ClusterSite", "launch_of"]
 
