@@ -113,6 +113,9 @@ def _parts(overview: Overview, num_shown: int | None, width: int) -> Iterator[Re
             yield Text(printable(f"  {queue.why_no_gpu}: training on the processors"))
         if queue.tensorboard:
             yield Text(printable(f"  TensorBoard: {queue.tensorboard}"))
+        if queue.dashboard:
+            yield Text(printable(f"  Dask dashboard: {queue.dashboard}"))
+            yield Text(printable(f"    from your own computer: {queue.dashboard_tunnel}"))
         for line in _job_lines(queue):
             yield Text(printable(line))
     if not overview.queues:

@@ -102,6 +102,9 @@ def _head(status: CollectionStatus) -> Iterator[StatusLine]:
             f"queue {queue.queue_name} on {queue.host} (process {queue.pid}) is"
             f" {queue.state.value}; `lfadsq queue status` tells more"
         )
+        if queue.dashboard:
+            yield StatusLine(f"  Dask dashboard: {queue.dashboard}")
+            yield StatusLine(f"    from your own computer: {queue.dashboard_tunnel}")
     if not status.queues:
         said = last_words(status.last)
         yield StatusLine(f"no queue runs here{f'; {said}' if said else ''}", "yellow")
