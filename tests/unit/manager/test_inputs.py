@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lfadsq import DatasetCounts
+from lfadsq import DatasetCounts, matfile
 from lfadsq.errors import DatasetError, StorageError
-from lfadsq.manager import matfile
 from lfadsq.manager.inputs import (
     InputShape,
     bins_per_spike_bin,

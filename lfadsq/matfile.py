@@ -52,6 +52,11 @@ class StreamedArray:
     dtype: npt.DTypeLike
     pieces: Iterable[npt.NDArray[Any]]
 
+    @property
+    def num_bytes(self) -> int:
+        """Size as it is stored, before it is compressed [bytes]."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
 
 def smallest_dtype(largest: float) -> np.dtype[Any]:
     """Give the smallest type that holds whole numbers from 0 to `largest`."""
@@ -83,14 +88,16 @@ def write_mat(
         If the file cannot be written.
     """
     with path.open("wb") as stream:
-        scipy.io.savemat(stream, dict(variables), do_compression=True, oned_as="column")
+        scipy.io.savemat(
+            stream, dict(variables), do_compression=True, oned_as="column", long_field_names=True
+        )
         for name, array in streamed.items():
             _append(stream, name, array)
 
 
 def _append(stream: BinaryIO, name: str, array: StreamedArray) -> None:
     dtype = np.dtype(array.dtype)
-    num_bytes = int(np.prod(array.shape, dtype=np.int64)) * dtype.itemsize
+    num_bytes = array.num_bytes
     if num_bytes > _LARGEST_ELEMENT_BYTES:
         raise DatasetError(
             f"{name} has {num_bytes} bytes, more than a MAT v5 file can hold in one variable",
