@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -301,13 +302,17 @@ class Run:
         kind, bin_ms = self.params.posterior_mean_kind, self.params.spikeBinMs
         return PosteriorMeans.load(self.paths, name, kind, bin_ms, self.data_paths)
 
-    def load_input_info(self, dataset_name: str | None = None) -> dict[str, Any]:
+    def load_input_info(
+        self, dataset_name: str | None = None, variables: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Read what is known about the trainer's input of a dataset, ``inputInfo_<dataset>.mat``.
 
         Parameters
         ----------
         dataset_name : str, optional
             Which dataset; a run on a single one needs no name.
+        variables : sequence of str, optional
+            Only these, where they are there; by default all, of which counts can be large.
 
         Returns
         -------
@@ -330,7 +335,7 @@ class Run:
         name = self._dataset_name(dataset_name)
         # The link of a collection that was moved may lead to where it was, or nowhere.
         own, linked = self.data_paths.input_info(name), self.paths.input_info(name)
-        return read_input_info(own if own.exists() else linked)
+        return read_input_info(own if own.exists() else linked, variables)
 
     def _dataset_name(self, asked_for: str | None) -> str:
         names = self.dataset_names
@@ -376,6 +381,68 @@ class Run:
         from lfadsq.results.model_trained_params import ModelTrainedParams
 
         return ModelTrainedParams.load(self.paths.output.model_params, self.dataset_names)
+
+    def export_results_to_h5(
+        self, folder: str | Path | None = None, *, force: bool = False
+    ) -> list[Path]:
+        """Write trained parameters and posterior means as ``exportResultsToH5`` of MATLAB does.
+
+        Parameters
+        ----------
+        folder : str or Path, optional
+            Where to; by default ``export`` in the folder of the run.
+        force : bool, default False
+            Replace files that are there.
+
+        Returns
+        -------
+        list of Path
+            ``modelTrainedParams.h5`` and ``posteriorMeans_<dataset>.h5`` for each dataset.
+
+        Raises
+        ------
+        ConfigError, ResultError, StorageError
+            As `export` does.
+        """
+        return self.export("h5", folder, force=force)
+
+    def export(
+        self, to: str, folder: str | Path | None = None, *, force: bool = False, **choices: Any
+    ) -> list[Path]:
+        """Write results in the format of another tool, as ``lfadsq export`` does.
+
+        Parameters
+        ----------
+        to : {"h5", "mat", "netcdf", "nwb", "zip"}
+            The format.
+        folder : str or Path, optional
+            Where to; by default ``export`` in the folder of the run.
+        force : bool, default False
+            Replace files that are there.
+        **choices
+            ``dataset_names``, ``kind``, and what the format has: see
+            `lfadsq.manager.exporting.plan_exports`.
+
+        Returns
+        -------
+        list of Path
+            What was written, each file complete.
+
+        Raises
+        ------
+        ConfigError
+            If a file is there already, or a choice cannot be. Nothing was written.
+        RunNotFoundError
+            If the run has no such dataset. Nothing was written.
+        ResultError
+            If results are missing or damaged; as far as this shows before anything is read,
+            nothing was written.
+        StorageError
+            If a file cannot be read or written. Those before are complete.
+        """
+        from lfadsq.manager.exporting import export_runs
+
+        return export_runs([self], to, folder, force=force, **choices)
 
     def generate_title(self) -> str:
         """Describe the run in one line."""

@@ -1,0 +1,114 @@
+"""netCDF-4 files of what `PosteriorMeans.to_xarray` gives, written a few trials at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lfadsq.hdf5 import stream_aside
+from lfadsq.results.exports.export_files import ExportFile
+from lfadsq.results.exports.run_results import RunResults, encodable, trial_blocks
+
+if TYPE_CHECKING:
+    import h5netcdf
+    import xarray as xr
+
+    from lfadsq.results.posterior_means import PosteriorMeans
+
+__all__ = ["netcdf_files"]
+
+_CHUNK_BYTES = 2**20
+
+
+def netcdf_files(run: RunResults, folder: Path) -> list[ExportFile]:
+    """Plan the files of a run: ``posteriorMeans_<dataset>.nc``.
+
+    Parameters
+    ----------
+    run : RunResults
+        The run.
+    folder : Path
+        Where they go.
+
+    Returns
+    -------
+    list of ExportFile
+        ``xarray.open_dataset`` of each gives what `PosteriorMeans.to_xarray` does.
+    """
+    return [
+        ExportFile(
+            folder / f"posteriorMeans_{name}.nc",
+            f"posterior means of {name}",
+            run.title,
+            partial(_write, run, name),
+            partial(run.load_means, name),
+        )
+        for name in run.chosen
+    ]
+
+
+def _write(run: RunResults, dataset_name: str, path: Path) -> None:
+    import h5netcdf
+
+    means = run.load_means(dataset_name)
+    labelled = means.to_xarray()
+    with stream_aside(path) as stream, h5netcdf.File(stream, "w") as stored:
+        stored.dimensions = dict(labelled.sizes)
+        stored.attrs.update(_attributes({**labelled.attrs, **run.provenance(dataset_name)}))
+        # xarray takes for coordinates what the variables say are theirs.
+        others = [str(name) for name in labelled.coords if name not in labelled.sizes]
+        for name, variable in labelled.variables.items():
+            target = _create(stored, str(name), variable)
+            is_of_trials = "trial" in variable.dims and name not in labelled.coords
+            if is_of_trials and others:
+                target.attrs["coordinates"] = " ".join(others)
+            _fill(target, means, str(name), variable, stream.check)
+
+
+def _create(stored: h5netcdf.File, name: str, variable: xr.Variable) -> h5netcdf.Variable:
+    import h5py
+
+    dtype: Any = variable.dtype
+    if dtype.kind == "U":
+        dtype = h5py.string_dtype("utf-8")
+    options: dict[str, Any] = {}
+    if variable.ndim == 3:
+        trial_bytes = int(np.prod(variable.shape[1:], dtype=np.int64)) * variable.dtype.itemsize
+        trials = min(max(_CHUNK_BYTES // max(trial_bytes, 1), 1), variable.shape[0])
+        options["chunks"] = (trials, *variable.shape[1:])
+        if variable.dtype.kind in "iu":  # counts are mostly zeros
+            options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    target = stored.create_variable(name, variable.dims, dtype, **options)
+    target.attrs.update(_attributes(variable.attrs))
+    return target
+
+
+def _fill(
+    target: h5netcdf.Variable,
+    means: PosteriorMeans,
+    name: str,
+    variable: xr.Variable,
+    check: Callable[[], None],
+) -> None:
+    if variable.ndim < 3:
+        values = variable.values
+        if values.dtype.kind == "U":
+            values = np.array([encodable(text) for text in values], dtype=object)
+        target[...] = values
+        return
+    array = means.lazy(name)
+    assert array is not None
+    for trials, values in trial_blocks(array):
+        target[trials] = values
+        check()
+
+
+def _attributes(given: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        str(name): encodable(value) if isinstance(value, str) else value
+        for name, value in given.items()
+    }
