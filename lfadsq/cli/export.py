@@ -20,17 +20,25 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 _KINDS = {"sample": "posterior_sample_and_average", "mean": "posterior_push_mean"}
-_OF_ZIP = ("data", "checkpoints", "tensorboard", "provenance")
-_OF_NWB = (
-    "nwb",
-    "event",
-    "table",
-    "event_times",
-    "session_start",
-    "overlap_bins",
-    "num_bins",
-    "start_s",
-)
+_OF_ZIP = {
+    "checkpoints": "--with-checkpoints",
+    "tensorboard": "--with-tensorboard",
+    "data": "--without-data",
+    "provenance": "--without-provenance",
+}
+_OF_NWB = {
+    "nwb": "--nwb",
+    "event": "--event",
+    "table": "--table",
+    "event_times": "--event-times",
+    "session_start": "--session-start",
+    "overlap_bins": "--overlap-bins",
+    "num_bins": "--num-bins",
+    "start_s": "--start-s",
+}
+_OPTIONS_OF = {"zip": _OF_ZIP, "nwb": _OF_NWB}
+"""By format: choices of `Run.export`, and the options that make them."""
+
 _BYTES_PER_MB = 1e6
 
 
@@ -58,10 +66,29 @@ _BYTES_PER_MB = 1e6
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
-@click.option("--with-checkpoints", "checkpoints", is_flag=True, help="zip: also checkpoints.")
-@click.option("--with-tensorboard", "tensorboard", is_flag=True, help="zip: TensorBoard's events.")
 @click.option(
-    "--without-data", "data", is_flag=True, flag_value=False, default=None, help="zip: no counts."
+    "--with-checkpoints",
+    "checkpoints",
+    is_flag=True,
+    flag_value=True,
+    default=None,
+    help="zip: also checkpoints, for training on or for new trials.",
+)
+@click.option(
+    "--with-tensorboard",
+    "tensorboard",
+    is_flag=True,
+    flag_value=True,
+    default=None,
+    help="zip: also TensorBoard's events.",
+)
+@click.option(
+    "--without-data",
+    "data",
+    is_flag=True,
+    flag_value=False,
+    default=None,
+    help="zip: leave out the counts that the model was given.",
 )
 @click.option(
     "--without-provenance",
@@ -173,28 +200,12 @@ def export(
 
 def _options_of(to: str, given: dict[str, Any]) -> dict[str, Any]:
     """Give the options of the format; those of others are a mistake that would go unnoticed."""
-    of_format = {"zip": _OF_ZIP, "nwb": _OF_NWB}.get(to, ())
-    said = {name: value for name, value in given.items() if value is not None and value != ()}
-    said = {name: value for name, value in said.items() if name in _FLAGS_OFF or value is not False}
-    wrong = [name for name in said if name not in of_format]
-    if wrong:
-        owner = "zip" if wrong[0] in _OF_ZIP else "nwb"
-        raise click.UsageError(f"--{_OPTION_OF.get(wrong[0], wrong[0])} is for --to {owner}.")
+    said = {name: value for name, value in given.items() if value is not None}
+    for owner, options in _OPTIONS_OF.items():
+        wrong = [options[name] for name in options if name in said]
+        if owner != to and wrong:
+            raise click.UsageError(f"{wrong[0]} is for --to {owner}.")
     return said
-
-
-_FLAGS_OFF = ("data", "provenance")
-_OPTION_OF = {
-    "data": "without-data",
-    "provenance": "without-provenance",
-    "checkpoints": "with-checkpoints",
-    "tensorboard": "with-tensorboard",
-    "event_times": "event-times",
-    "session_start": "session-start",
-    "overlap_bins": "overlap-bins",
-    "num_bins": "num-bins",
-    "start_s": "start-s",
-}
 
 
 def _chosen(
@@ -237,6 +248,8 @@ def _places(words: Sequence[str], collection: Path | None) -> tuple[Path, list[P
     from lfadsq.preflight.layout import find_runs
     from lfadsq.queue.run_names import existing_path
 
+    if not words and collection is None:
+        words = (".",)
     folders: list[Path] = []
     names: list[str] = []
     found = None if collection is None else find_runs(collection)[0]
@@ -257,8 +270,7 @@ def _places(words: Sequence[str], collection: Path | None) -> tuple[Path, list[P
         target = target_of(found, names)
         found = target.collection
         folders += [log.run.folder for log in chosen_logs(target)]
-    if found is None:
-        found = find_runs(Path.cwd())[0]
+    assert found is not None
     return found, list(dict.fromkeys(folders)) or None
 
 

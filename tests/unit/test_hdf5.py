@@ -94,7 +94,7 @@ def test_an_error_in_the_block_of_a_stream_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("limit", [0, 100, 3000, 20_000, 100_000])
+@pytest.mark.parametrize("limit", [0, 3000, 100_000])
 def test_wherever_the_disk_is_full_a_stream_ends_in_an_error(tmp_path, limit):
     code = f"""
 import resource, numpy as np, h5py

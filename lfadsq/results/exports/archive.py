@@ -32,10 +32,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 _MODE = (stat.S_IFREG | 0o644) << 16
 _IS_COMPRESSED = ("model_runs_", "inputInfo_", "lfads_")
-_COMPRESSION_LEVEL = 6
 _COPY_BYTES = 2**20
 _WITHOUT_COUNTS = ("trainInds", "validInds", "seq_timeVector", "seq_binSizeMs", "conditionId")
-_README = """A run of LFADS, exported by lfadsq (https://pypi.org/project/lfadsq)
+_README = """A run of LFADS, exported by lfadsq
 
 Run         {run}
 Collection  {collection}
@@ -141,7 +140,6 @@ def _pack(archive: zipfile.ZipFile, entry: _Entry) -> None:
     info.external_attr = _MODE
     is_compressed = entry.name.rpartition("/")[2].startswith(_IS_COMPRESSED)
     info.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
-    info._compresslevel = _COMPRESSION_LEVEL  # type: ignore[attr-defined]
     if isinstance(entry.source, bytes):
         archive.writestr(info, entry.source)
         return

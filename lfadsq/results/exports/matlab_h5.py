@@ -77,10 +77,11 @@ def h5_files(run: RunResults, folder: Path) -> list[ExportFile]:
             folder / f"posteriorMeans_{name}.h5",
             f"posterior means of {name}",
             run.title,
-            partial(_write_means, run, name),
-            partial(run.load_means, name),
+            partial(_write_means, run, find),
+            find,
         )
         for name in run.chosen
+        for find in (run.means_once(name),)
     ]
     return [weights, *means]
 
@@ -98,13 +99,13 @@ def _write_params(run: RunResults, path: Path) -> None:
                 _write_value(group, encodable(dataset_name), value)
 
 
-def _write_means(run: RunResults, dataset_name: str, path: Path) -> None:
-    means = run.load_means(dataset_name)
+def _write_means(run: RunResults, find: Callable[[], PosteriorMeans], path: Path) -> None:
+    means = find()
     with stream_aside(path) as stream, h5py.File(stream, "w") as stored:
-        stored.attrs.update(run.provenance(dataset_name))
+        stored.attrs.update(run.provenance(means.dataset_name))
         for name, array in arrays_of_trials(means).items():
             _write_trials(stored, name, array, stream.check)
-        number = run.dataset_names.index(dataset_name) + 1
+        number = run.dataset_names.index(means.dataset_name) + 1
         for name, value in small_properties(means, number).items():
             _write_value(stored, name, value)
         conditions = condition_values(means)

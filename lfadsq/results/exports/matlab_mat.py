@@ -7,7 +7,7 @@ MATLAB R2006b or later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lfadsq.results.exports.matlab_properties import (
     small_properties,
 )
 from lfadsq.results.exports.run_results import RunResults, encodable, trial_blocks
+from lfadsq.results.posterior_means import PosteriorMeans
 from lfadsq.results.trial_arrays import TrialValues
 
 __all__ = ["mat_files"]
@@ -75,10 +76,11 @@ def mat_files(run: RunResults, folder: Path) -> list[ExportFile]:
             folder / f"posteriorMeans_{name}.mat",
             f"posterior means of {name}",
             run.title,
-            partial(_write_means, run, name),
-            partial(run.load_means, name),
+            partial(_write_means, run, find),
+            find,
         )
         for name in run.chosen
+        for find in (run.means_once(name),)
     ]
     return [weights, log, *means]
 
@@ -90,7 +92,8 @@ def _write_params(run: RunResults, path: Path) -> None:
         **params_of_model(params),
     }
     for name, of_datasets in params_of_datasets(params).items():
-        variables[name] = _cell([of_datasets[one] for one in params.dataset_names])
+        empty = np.zeros((0, 0))
+        variables[name] = _cell([of_datasets.get(one, empty) for one in params.dataset_names])
     with written_aside(path) as aside:
         write_mat(aside, variables, {})
 
@@ -101,12 +104,12 @@ def _write_log(run: RunResults, path: Path) -> None:
         write_mat(aside, values, {})
 
 
-def _write_means(run: RunResults, dataset_name: str, path: Path) -> None:
-    means = run.load_means(dataset_name)
-    number = run.dataset_names.index(dataset_name) + 1
+def _write_means(run: RunResults, find: Callable[[], PosteriorMeans], path: Path) -> None:
+    means = find()
+    number = run.dataset_names.index(means.dataset_name) + 1
     variables: dict[str, Any] = {
         "kind": run.kind,
-        "datasetName": encodable(dataset_name),
+        "datasetName": encodable(means.dataset_name),
         "params": _struct(run.hyperparams),
         **small_properties(means, number),
     }
@@ -115,8 +118,8 @@ def _write_means(run: RunResults, dataset_name: str, path: Path) -> None:
         is_text = isinstance(conditions, list)
         variables["conditionIds"] = _cell(conditions) if is_text else conditions
     streamed = {name: _streamed(array) for name, array in arrays_of_trials(means).items()}
-    if run.has_input_info(dataset_name):
-        info = run.load_input_info(dataset_name, list(_OF_INPUT.values()))
+    if run.has_input_info(means.dataset_name):
+        info = run.load_input_info(means.dataset_name, list(_OF_INPUT.values()))
         for name, key in _OF_INPUT.items():
             if key in info and np.size(info[key]):
                 streamed[name] = _streamed_for_matlab(np.atleast_3d(info[key]))
@@ -139,7 +142,8 @@ def _struct(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give values as a struct's fields; lists of numbers are rows, other lists text."""
     fields: dict[str, Any] = {}
     for name, value in values.items():
-        if len(name) > _LONGEST_NAME or not name.isidentifier() or name.startswith("_"):
+        is_name = name.isascii() and name.isidentifier() and not name.startswith("_")
+        if not is_name or len(name) > _LONGEST_NAME:  # MATLAB has no such fields
             continue
         if isinstance(value, bool | str):
             fields[name] = value if isinstance(value, bool) else encodable(value)

@@ -155,9 +155,9 @@ def params_of_model(params: ModelTrainedParams) -> dict[str, Array]:
     if len(counts):
         values["num_channels_by_dataset"] = counts[:, None]
         values["dataset_idx_concatenated"] = params.dataset_idx_concatenated[:, None] + 1.0
-    if params.factors_to_logrates_W:
-        values["factors_to_logrates_W_concatenated"] = params.factors_to_logrates_W_concatenated
-        values["factors_to_logrates_b_concatenated"] = params.factors_to_logrates_b_concatenated
+    for name in ("factors_to_logrates_W", "factors_to_logrates_b"):
+        if set(getattr(params, name)) == set(params.dataset_names):
+            values[f"{name}_concatenated"] = getattr(params, f"{name}_concatenated")
     return values
 
 

@@ -44,21 +44,22 @@ def netcdf_files(run: RunResults, folder: Path) -> list[ExportFile]:
             folder / f"posteriorMeans_{name}.nc",
             f"posterior means of {name}",
             run.title,
-            partial(_write, run, name),
-            partial(run.load_means, name),
+            partial(_write, run, find),
+            find,
         )
         for name in run.chosen
+        for find in (run.means_once(name),)
     ]
 
 
-def _write(run: RunResults, dataset_name: str, path: Path) -> None:
+def _write(run: RunResults, find: Callable[[], PosteriorMeans], path: Path) -> None:
     import h5netcdf
 
-    means = run.load_means(dataset_name)
+    means = find()
     labelled = means.to_xarray()
     with stream_aside(path) as stream, h5netcdf.File(stream, "w") as stored:
         stored.dimensions = dict(labelled.sizes)
-        stored.attrs.update(_attributes({**labelled.attrs, **run.provenance(dataset_name)}))
+        stored.attrs.update(_attributes({**labelled.attrs, **run.provenance(means.dataset_name)}))
         # xarray takes for coordinates what the variables say are theirs.
         others = [str(name) for name in labelled.coords if name not in labelled.sizes]
         for name, variable in labelled.variables.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -94,35 +94,36 @@ def nwb_files(run: RunResults, folder: Path, options: NwbOptions) -> list[Export
             folder / f"{name}_lfads.nwb",
             f"rates and factors of {name}",
             run.title,
-            partial(_write, run, name, options),
-            partial(_check, run, name, options),
+            partial(_write, run, find, options),
+            partial(_check, find, options),
         )
         for name in run.chosen
+        for find in (run.means_once(name),)
     ]
 
 
-def _check(run: RunResults, dataset_name: str, options: NwbOptions) -> None:
+def _check(find: Callable[[], PosteriorMeans], options: NwbOptions) -> None:
     _pynwb()
-    means = run.load_means(dataset_name)
-    times = find_session_times(means, options)
+    times = find_session_times(find(), options)
     if times.source is None:
         _session_start(options)
 
 
-def _write(run: RunResults, dataset_name: str, options: NwbOptions, path: Path) -> None:
-    pynwb = _pynwb()
-    means = run.load_means(dataset_name)
+def _write(
+    run: RunResults, find: Callable[[], PosteriorMeans], options: NwbOptions, path: Path
+) -> None:
+    pynwb, means = _pynwb(), find()
     times = find_session_times(means, options)
     if times.source is not None and path.exists() and path.samefile(times.source):
         raise ConfigError(f"{path} is the recording", "name another file with -o")
     fields, subject, trials = _session(pynwb, times, options)
     about = {
-        **run.provenance(dataset_name),
+        **run.provenance(means.dataset_name),
         "recording": times.source.name if times.source else "",
         "recording_identifier": fields.pop("identifier", ""),
     }
     identifier = "_".join(
-        filter(None, (about["recording_identifier"], dataset_name, run.title, run.kind))
+        filter(None, (about["recording_identifier"], means.dataset_name, run.title, run.kind))
     )
     file = pynwb.NWBFile(
         identifier=encodable(identifier),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -83,6 +84,22 @@ class RunResults:
         return PosteriorMeans.load(
             self.paths, dataset_name, self.kind, self.bin_ms, self.data_paths
         )
+
+    def means_once(self, dataset_name: str) -> Callable[[], PosteriorMeans]:
+        """Give what finds the posterior means of a dataset when it is first called, and then not.
+
+        So what it has to say about them is said once, although they are checked before anything is
+        written.
+        """
+
+        @cache
+        def find() -> PosteriorMeans:
+            means = self.load_means(dataset_name)
+            # Read from inputInfo, so that a damaged one is found out here, too.
+            means.condition_ids  # noqa: B018
+            return means
+
+        return find
 
     def load_params(self) -> ModelTrainedParams:
         """Read the trained parameters.

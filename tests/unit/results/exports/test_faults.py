@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import h5py
 import pytest
 import scipy.io
 import xarray as xr
@@ -49,6 +50,7 @@ def run_python(code, *words):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(make_trained):
     trained = make_trained()
     ended = run_python(FULL, trained.path)
@@ -60,6 +62,7 @@ def test_a_full_disk_leaves_nothing_half_written(make_trained):
         scipy.io.loadmat(trained.run.path / "export" / name)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_no_file_of_that_name(make_trained):
     trained = make_trained()
     folder = trained.run.path / "export"
@@ -95,3 +98,21 @@ def test_formats_and_choices_that_do_not_exist_are_refused(make_trained, tmp_pat
     (tmp_path / "day 1.nc").mkdir()
     (path,) = run.export("netcdf", tmp_path / "day 1.nc")
     assert path.parent.name == "day 1.nc"
+
+
+def test_without_input_info_times_and_raw_counts_are_left_out(make_trained):
+    run = make_trained(conditions=[float(n % 3) for n in range(25)]).run
+    run.data_paths.input_info("day 1").unlink()
+    with h5py.File(run.export("h5")[1]) as stored:
+        assert not {"conditionIds", "rawCounts"} & set(stored)
+        assert stored["time"][0, 0] == 0
+    for to in ("mat", "netcdf", "zip"):
+        run.export(to)
+
+
+def test_a_damaged_input_info_is_named_before_anything_is_written(make_trained):
+    run = make_trained().run
+    run.data_paths.input_info("day 1").write_bytes(b"MATLAB 5.0 MAT-file" + b"x" * 500)
+    with pytest.raises(ResultShapeError, match="inputInfo_day 1"):
+        run.export("h5")
+    assert not (run.path / "export").exists()

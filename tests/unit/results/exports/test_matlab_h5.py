@@ -207,7 +207,7 @@ def test_nothing_is_written_unless_all_results_are_there(make_trained):
     assert len(run.export("h5", dataset_names=["a"])) == 2
 
 
-@pytest.mark.parametrize("name", ["猿, it's [1] $HOME", "a.b;rm -rf ~", "." * 5, "n" * 120])
+@pytest.mark.parametrize("name", ["猿, it's [1] $HOME;rm -rf ~", "." * 5])
 def test_hostile_names_of_datasets(make_trained, name):
     trained = make_trained((name,))
     opened = RunCollection.open(trained.path)

@@ -11,8 +11,9 @@ from lfadsq.results.exports import run_results
 NUM_TRIALS = 25
 
 
-@pytest.mark.parametrize("conditions", [None, "numbers", "text"])
-@pytest.mark.parametrize("gaussian", [False, True])
+@pytest.mark.parametrize(
+    ("conditions", "gaussian"), [(None, True), ("numbers", False), ("text", False)]
+)
 def test_a_file_opens_as_what_was_exported(make_trained, monkeypatch, conditions, gaussian):
     monkeypatch.setattr(run_results, "_BLOCK_BYTES", 1000)  # many pieces
     given = {

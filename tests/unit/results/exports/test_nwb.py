@@ -140,6 +140,7 @@ def test_the_trials_are_those_of_the_recording(trained):
         np.testing.assert_allclose(table["lfads_start_time"][:], GO_S[ROWS] - 0.040)
 
 
+@pytest.mark.slow
 def test_without_the_class_the_event_is_named(trained, recording, monkeypatch):
     monkeypatch.setattr(nwb_export, "_BUFFER_BYTES", 500)  # many pieces
     run = RunCollection.open(trained.path).runs[0]
@@ -157,6 +158,7 @@ def test_without_the_class_the_event_is_named(trained, recording, monkeypatch):
         run.export("nwb", event="start_time", force=True)
 
 
+@pytest.mark.slow
 def test_another_recording_needs_start_and_times(make_trained, tmp_path):
     run = make_trained(conditions=[float(n % 3) for n in range(NUM_TRIALS)]).run
     with pytest.raises(ConfigError, match=r"is no NWB file.*--session-start and --event-times"):
@@ -181,6 +183,7 @@ def test_another_recording_needs_start_and_times(make_trained, tmp_path):
         assert nwb.session_start_time == datetime(2018, 1, 31, 9, 30, tzinfo=timezone.utc)
 
 
+@pytest.mark.slow
 def test_windows_of_a_continuous_recording_are_merged(make_trained):
     trained = make_trained()
     num_bins = 25 * 8 + 2
