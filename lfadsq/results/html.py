@@ -26,7 +26,7 @@ def fit_log_html(log: FitLog) -> str:
     about = [
         Attribute("epochs", str(log.num_epochs)),
         Attribute("steps", str(log.step[-1]) if log.num_epochs else "0"),
-        Attribute("lowest validation cost", f"{log.lowest_total_valid:.2f}"),
+        Attribute("lowest validation cost", _lowest_text(log)),
     ]
     last = range(max(log.num_epochs - _NUM_LAST, 0), log.num_epochs)
     columns = ("total_train", "total_valid", "recon_valid", "kl_valid", "l2")
@@ -44,6 +44,11 @@ def fit_log_html(log: FitLog) -> str:
         _curves(log.total_train, log.total_valid),
         table(("epoch", "step", *columns), rows, len(last)),
     )
+
+
+def _lowest_text(log: FitLog) -> str:
+    lowest = log.lowest_valid
+    return "none yet" if lowest is None else f"{lowest.total_valid:.2f}"
 
 
 def _curves(train: npt.NDArray[np.float64], valid: npt.NDArray[np.float64]) -> str:
