@@ -15,7 +15,7 @@ from lfadsq.results.trial_arrays import FileTrials, TrialArray, TrialValues
 from lfadsq.results.trial_split import TrialSplit
 from lfadsq.results.variables import FILE_KEYS, REQUIRED
 
-__all__ = ["find_posterior_means"]
+__all__ = ["find_posterior_means", "posterior_means_path"]
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +23,18 @@ _OUTPUT = REQUIRED[0]
 _OLD_KINDS = {"posterior_sample_and_average": "posterior_sample"}
 # Without a controller there is nothing to be missed.
 _NOT_MISSED = "controller_outputs"
+
+
+def posterior_means_path(paths: RunPaths, dataset_name: str, split: str, kind: str) -> Path:
+    """Give the file of posterior means of a dataset: that of an older name, if only it is there.
+
+    Parameters are those of `find_posterior_means`, and `split` is ``train`` or ``valid``.
+    """
+    path = paths.output.posterior_means(dataset_name, split, kind)
+    if not path.exists() and kind in _OLD_KINDS:
+        older = paths.output.posterior_means(dataset_name, split, _OLD_KINDS[kind])
+        return older if older.exists() else path
+    return path
 
 
 def find_posterior_means(
@@ -61,7 +73,7 @@ def find_posterior_means(
     positions = {}
     for name, trials in split.positions.items():
         if len(trials):
-            path = _path_of(paths, dataset_name, name, kind)
+            path = posterior_means_path(paths, dataset_name, name, kind)
             shapes = _shapes_of(path)
             _check_output(path, shapes[_OUTPUT][0], len(trials), split.num_channels, remedy)
             files[path], positions[path] = shapes, trials
@@ -98,14 +110,6 @@ def find_posterior_means(
     if output.shape[2] > split.num_channels:
         arrays["output_variances"] = output.columns(split.num_channels, split.num_channels)
     return arrays
-
-
-def _path_of(paths: RunPaths, dataset_name: str, split: str, kind: str) -> Path:
-    path = paths.output.posterior_means(dataset_name, split, kind)
-    if not path.exists() and kind in _OLD_KINDS:
-        older = paths.output.posterior_means(dataset_name, split, _OLD_KINDS[kind])
-        return older if older.exists() else path
-    return path
 
 
 def _shapes_of(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

@@ -268,7 +268,17 @@ class PosteriorVariables:
 
     @cached_property
     def _input(self) -> ModelInput:
-        return self.find_input()
+        given, num_bins = self.find_input(), self.inferred["output_means"].shape[1]
+        for name in GIVEN:
+            array: TrialValues | None = getattr(given, name)
+            if array is not None and array.shape[:2] != (self.num_trials, num_bins):
+                raise ResultShapeError(
+                    f"{name} of {self.dataset_name} are of {array.shape[0]} trials of "
+                    f"{array.shape[1]} bins, what was inferred of {self.num_trials} of {num_bins}: "
+                    "the run was prepared anew since",
+                    "train and sample it again",
+                )
+        return given
 
     def _read(self, name: str) -> npt.NDArray[Any] | None:
         array = self.lazy(name)
