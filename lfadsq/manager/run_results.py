@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lfadsq.errors import RunNotFoundError
-from lfadsq.files import storage_errors
 from lfadsq.manager.displays import class_title
 from lfadsq.manager.params import RunParams
 from lfadsq.manager.run_specs import RunSpec
 from lfadsq.paths import DataPaths, RunPaths
 
 if TYPE_CHECKING:
+    from lfadsq.results.available import AvailableResults
     from lfadsq.results.fit_log import FitLog
     from lfadsq.results.model_trained_params import ModelTrainedParams
     from lfadsq.results.posterior_means import PosteriorMeans
@@ -48,16 +48,25 @@ class RunResults:
         StorageError
             If the system does not let us look.
         """
-        from lfadsq.results.posterior_files import posterior_means_path
+        return set(self.list_results().posterior_means) == set(self.dataset_names)
 
-        kind = self.params.posterior_mean_kind
-        files = [
-            posterior_means_path(self.paths, name, split, kind)
-            for name in self.dataset_names
-            for split in ("train", "valid")
-        ]
-        with storage_errors(self.path, "read"):
-            return all(path.is_file() for path in files)
+    def list_results(self) -> AvailableResults:
+        """List what the run has written so far; no file is opened, so it is quick for thousands.
+
+        Returns
+        -------
+        AvailableResults
+            ``is_done``, ``has_fit_log``, ``has_model_trained_params``, and the datasets that have
+            ``posterior_means`` of ``posterior_mean_kind``.
+
+        Raises
+        ------
+        StorageError
+            If the system does not let us look.
+        """
+        from lfadsq.results.available import available_results
+
+        return available_results(self.paths, self.dataset_names, self.params.posterior_mean_kind)
 
     def load_posterior_means(self, dataset_name: str | None = None) -> PosteriorMeans:
         """Read what the trained model infers for every trial of a dataset.

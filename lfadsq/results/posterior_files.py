@@ -11,6 +11,7 @@ import numpy as np
 from lfadsq.errors import ResultNotReadyError, ResultShapeError
 from lfadsq.files import storage_errors
 from lfadsq.paths import RunPaths
+from lfadsq.results.available import OLD_KINDS
 from lfadsq.results.trial_arrays import FileTrials, TrialArray, TrialValues
 from lfadsq.results.trial_split import TrialSplit
 from lfadsq.results.variables import FILE_KEYS, REQUIRED
@@ -20,7 +21,6 @@ __all__ = ["find_posterior_means", "posterior_means_path"]
 _log = logging.getLogger(__name__)
 
 _OUTPUT = REQUIRED[0]
-_OLD_KINDS = {"posterior_sample_and_average": "posterior_sample"}
 # Without a controller there is nothing to be missed.
 _NOT_MISSED = "controller_outputs"
 
@@ -31,8 +31,8 @@ def posterior_means_path(paths: RunPaths, dataset_name: str, split: str, kind: s
     Parameters are those of `find_posterior_means`, and `split` is ``train`` or ``valid``.
     """
     path = paths.output.posterior_means(dataset_name, split, kind)
-    if not path.exists() and kind in _OLD_KINDS:
-        older = paths.output.posterior_means(dataset_name, split, _OLD_KINDS[kind])
+    if not path.exists() and kind in OLD_KINDS:
+        older = paths.output.posterior_means(dataset_name, split, OLD_KINDS[kind])
         return older if older.exists() else path
     return path
 

@@ -152,3 +152,22 @@ def test_what_is_known_about_the_input_is_loaded(lab, small_params):
     assert runs.runs[1].load_input_info("b")["paramInputDataHash"] == runs.runs[1].data_hash
     with pytest.raises(RunNotFoundError, match="no dataset was named; give one of a, b"):
         runs.runs[1].load_input_info()
+
+
+def test_what_a_run_has_is_listed_without_opening_files(lab, small_params):
+    lab.record("a.mat")
+    lab.record("b.mat")
+    specs = [RunSpec("both", lab.datasets, ["a", "b"])]
+    runs = lab.runs(small_params(posterior_mean_kind="posterior_push_mean"), specs=specs)
+    (run,) = runs.runs
+    assert run.list_results() == (False, False, False, ())
+    runs.prepare_for_lfads()
+    sample(run, "b", "posterior_push_mean")
+    assert run.list_results() == (False, False, False, ("b",))
+    sample(run, "a", "posterior_sample_and_average")
+    assert run.list_results().posterior_means == ("b",)
+    sample(run, "a", "posterior_push_mean")
+    run.paths.output.fit_log().touch()
+    run.paths.output.model_params.write_bytes(b"damaged")
+    run.paths.done.touch()
+    assert run.list_results() == (True, True, True, ("a", "b"))
