@@ -93,7 +93,7 @@ class RunResults:
 
         name = self._dataset_name(dataset_name)
         kind, bin_ms = self.params.posterior_mean_kind, self.params.spikeBinMs
-        return PosteriorMeans.load(self.paths, name, kind, bin_ms, self.data_paths)
+        return PosteriorMeans.load(self.paths, name, kind, bin_ms, self.data_paths, self.params)
 
     def load_all_posterior_means(self) -> dict[str, PosteriorMeans]:
         """Find what the trained model infers for every dataset.

@@ -68,6 +68,11 @@ def find_posterior_means(
     StorageError
         If a file cannot be read, or is damaged.
     """
+    if not split.num_trials:
+        raise ResultShapeError(
+            f"the input of {dataset_name} in {paths.lfads_input} has no trials",
+            "prepare the run again",
+        )
     remedy = f"sample again: bash {paths.posterior_mean_script}"
     files: dict[Path, dict[str, h5py.Dataset]] = {}
     positions = {}

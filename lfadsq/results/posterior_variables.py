@@ -43,6 +43,8 @@ class PosteriorVariables:
     origin : mapping of str to str
         Where they come from, as far as it is known: ``collection``, ``run``, ``param_hash``,
         ``data_hash``.
+    params : RunParams or None
+        Hyperparameters of the run, if it was loaded by one.
     """
 
     dataset_name: str
@@ -53,6 +55,7 @@ class PosteriorVariables:
     inferred: Mapping[str, TrialValues]
     find_input: Callable[[], ModelInput] = ModelInput
     origin: Mapping[str, str] = field(default_factory=dict)
+    params: Any = None
 
     # --- of all trials ----------------------------------------------------------------------------
 
@@ -72,6 +75,31 @@ class PosteriorVariables:
         return np.isin(self.trials, self.valid_inds)
 
     @property
+    def num_bins(self) -> int:
+        """Number of bins of a trial."""
+        return self.inferred["output_means"].shape[1]
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels of the dataset."""
+        return self.inferred["output_means"].shape[2]
+
+    @property
+    def num_factors(self) -> int:
+        """Number of factors."""
+        return self.inferred["factors"].shape[2]
+
+    @property
+    def num_generator_units(self) -> int:
+        """Number of units of the generator; 0 if neither its states nor its ICs are there."""
+        return self._length("generator_states") or self._length("generator_ics")
+
+    @property
+    def num_controller_outputs(self) -> int:
+        """Number of inferred inputs; 0 without a controller."""
+        return self._length("controller_outputs")
+
+    @property
     def is_gaussian(self) -> bool:
         """Whether the output is gaussian, and not counts of spikes."""
         return "output_variances" in self.inferred
@@ -82,8 +110,7 @@ class PosteriorVariables:
 
         From the start of the trial, where the recording's own times are not there.
         """
-        num_bins = self.inferred["output_means"].shape[1]
-        return self._input.start_ms + np.arange(num_bins, dtype=np.float64) * self.bin_ms
+        return self._input.start_ms + np.arange(self.num_bins, dtype=np.float64) * self.bin_ms
 
     @property
     def condition_ids(self) -> npt.NDArray[Any] | None:
@@ -268,7 +295,7 @@ class PosteriorVariables:
 
     @cached_property
     def _input(self) -> ModelInput:
-        given, num_bins = self.find_input(), self.inferred["output_means"].shape[1]
+        given, num_bins = self.find_input(), self.num_bins
         for name in GIVEN:
             array: TrialValues | None = getattr(given, name)
             if array is not None and array.shape[:2] != (self.num_trials, num_bins):
@@ -279,6 +306,10 @@ class PosteriorVariables:
                     "train and sample it again",
                 )
         return given
+
+    def _length(self, name: str) -> int:
+        array = self.inferred.get(name)
+        return 0 if array is None else array.shape[-1]
 
     def _read(self, name: str) -> npt.NDArray[Any] | None:
         array = self.lazy(name)

@@ -89,6 +89,7 @@ def test_what_was_prepared_is_at_hand_with_what_was_inferred(lab, small_params):
     assert means.condition_ids.tolist() == np.ravel(content["conditionId"]).tolist()
     assert means.time_ms.tolist() == np.ravel(content["timeMs"])[::4][: bins.shape[2]].tolist()
     assert means.valid_inds.tolist() == np.flatnonzero(means.is_valid).tolist()
+    assert means.params == run.params
     labelled = means.to_xarray()
     assert labelled.attrs["param_hash"] == run.param_hash
     assert labelled.attrs["data_hash"] == run.data_hash

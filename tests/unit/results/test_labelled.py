@@ -124,6 +124,21 @@ def test_trials_and_times_are_labelled(run):
     assert means.time_ms.tolist() == labelled.time.values.tolist()
 
 
+def test_sizes_are_told_without_reading(run):
+    means = load(run)
+    for path in (run[0].output.posterior_means("d", split, KIND) for split in ("train", "valid")):
+        path.unlink()
+    assert (means.num_trials, means.num_bins, means.num_channels) == (6, NUM_BINS, NUM_CHANNELS)
+    assert (means.num_factors, means.num_generator_units, means.num_controller_outputs) == (2, 4, 1)
+    small = PosteriorMeans.from_arrays(
+        bin_ms=1.0, output_means=np.ones((2, 3, 4)), factors=np.ones((2, 3, 5))
+    )
+    assert (small.num_generator_units, small.num_controller_outputs) == (0, 0)
+    for name, array in VALUES.items():
+        if name in ("gen_ics", "factors"):
+            assert str(array.shape[-1]) in repr(means)
+
+
 def test_units_and_origin_are_told(run):
     labelled = load(run).to_xarray()
     units = {name: labelled[name].attrs.get("units") for name in ("rates", "counts", "costs")}
