@@ -90,12 +90,10 @@ def posterior_means_html(means: PosteriorMeans) -> str:
             note=f"{len(means.train_inds)} of training, {len(means.valid_inds)} of validation",
         ),
     ]
-    arrays = ((name, means.lazy(name)) for name in means.variable_names)
-    rows = [
-        (name, " x ".join(map(str, array.shape)), str(array.dtype))
-        for name, array in arrays
-        if array is not None
-    ]
+    arrays, problem = means.describe()
+    if problem:
+        about.append(Attribute("cannot be read", problem))
+    rows = [(name, " x ".join(map(str, array.shape)), str(array.dtype)) for name, array in arrays]
     return display(
         f'{type(means).__name__} "{means.dataset_name}"',
         attributes(about),

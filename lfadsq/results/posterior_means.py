@@ -266,17 +266,13 @@ class PosteriorMeans(PosteriorVariables):
         return posterior_means_html(self)
 
     def __repr__(self) -> str:
-        sizes = {name: self.lazy(name) for name in self.variable_names}
+        arrays, problem = self.describe()
         lines = [
             f'{type(self).__name__} "{self.dataset_name}", {self.kind}: {self.num_trials} trials, '
-            f"{len(self.train_inds)} of training and {len(self.valid_inds)} of validation"
+            f"{len(self.train_inds)} of training and {len(self.valid_inds)} of validation",
+            *(f"  {name:<19}{' x '.join(map(str, array.shape))}" for name, array in arrays),
         ]
-        lines += [
-            f"  {name:<19}{' x '.join(map(str, array.shape))}"
-            for name, array in sizes.items()
-            if array is not None
-        ]
-        return "\n".join(lines)
+        return "\n".join([*lines, problem] if problem else lines)
 
 
 def _same(known: ModelInput) -> ModelInput:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lfadsq.errors import ConfigError, ResultShapeError
+from lfadsq.errors import ConfigError, ResultError, ResultShapeError, StorageError
 from lfadsq.results.model_input import ModelInput
 from lfadsq.results.trial_arrays import TrialArray, TrialValues
 from lfadsq.results.variables import GIVEN, VARIABLES
@@ -292,6 +292,16 @@ class PosteriorVariables:
         if isinstance(means, TrialArray):
             return means.scaled(scale)
         return np.asarray(means) * scale
+
+    def describe(self) -> tuple[list[tuple[str, TrialValues]], str]:
+        """Give what a display shows: arrays by name, not read, and what cannot be read."""
+        names, problem = list(self.inferred), ""
+        try:
+            names = list(self.variable_names)
+        except (ResultError, StorageError) as error:
+            problem = str(error)
+        arrays = ((name, self.lazy(name)) for name in names)
+        return [(name, array) for name, array in arrays if array is not None], problem
 
     @cached_property
     def _input(self) -> ModelInput:

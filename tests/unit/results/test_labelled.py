@@ -263,6 +263,10 @@ def test_input_that_was_prepared_anew_is_told(run):
     for use in (lambda: means.counts, means.to_xarray):
         with pytest.raises(ResultShapeError, match="counts of d are of 6 trials of 4 bins"):
             use()
+    # A display shows what there is, and says the rest.
+    assert "6 x 5 x 2" in repr(means)
+    for shown in (repr(means), means._repr_html_()):
+        assert "counts of d are of 6 trials of 4 bins" in shown
 
 
 @pytest.mark.parametrize("damage", ["cut", "few"])
