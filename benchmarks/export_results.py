@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 
 from lfadsq.paths import DataPaths, RunPaths
-from lfadsq.results.exports.run_results import RunResults
+from lfadsq.results.exports.exported_run import ExportedRun
 
 KIND = "posterior_sample_and_average"
 FORMATS = ("copy", "h5", "mat", "netcdf", "nwb", "zip")
@@ -78,10 +78,10 @@ def make_run(folder: Path, num_trials: int, num_bins: int, num_channels: int) ->
     )
 
 
-def results_in(folder: Path) -> RunResults:
+def results_in(folder: Path) -> ExportedRun:
     """Describe the run that was made."""
     paths = RunPaths(folder / "param_Bench0" / "large")
-    return RunResults(
+    return ExportedRun(
         paths=paths,
         data_paths=DataPaths(paths.lfads_input),
         dataset_names=("day",),
@@ -127,7 +127,7 @@ def export(folder: Path, to: str) -> None:
     print(took_s, memory_mb, written_mb)
 
 
-def copy(run: RunResults, path: Path) -> None:
+def copy(run: ExportedRun, path: Path) -> None:
     """Copy what a netCDF holds, uncompressed."""
     with h5py.File(path, "w") as target:
         for name, source in sources(run):
@@ -138,7 +138,7 @@ def copy(run: RunResults, path: Path) -> None:
                         copied[first : first + 16] = values[first : first + 16]
 
 
-def sources(run: RunResults) -> Iterator[tuple[str, Path]]:
+def sources(run: ExportedRun) -> Iterator[tuple[str, Path]]:
     """Give the files that hold the values."""
     for split in ("train", "valid"):
         yield split, run.paths.output.posterior_means("day", split, KIND)

@@ -12,8 +12,8 @@ from lfadsq.errors import ConfigError, ResultNotReadyError, RunNotFoundError
 from lfadsq.manager.datasets import Dataset
 from lfadsq.paths import CollectionPaths
 from lfadsq.results.exports.export_files import ExportFile, write_files
+from lfadsq.results.exports.exported_run import ExportedRun
 from lfadsq.results.exports.formats import SUFFIXES, plan_files
-from lfadsq.results.exports.run_results import RunResults
 
 if TYPE_CHECKING:
     from lfadsq.manager.runs import Run
@@ -116,7 +116,7 @@ def plan_exports(
     return [replace(files[0], path=place / file_name)]
 
 
-def _options(run: Run, results: RunResults, to: str, given: dict[str, Any]) -> Any:
+def _options(run: Run, results: ExportedRun, to: str, given: dict[str, Any]) -> Any:
     if to == "zip":
         from lfadsq.results.exports.archive import ArchiveOptions
 
@@ -172,7 +172,7 @@ def _summary_of(run: Run) -> str:
 
 def results_of(
     run: Run, dataset_names: Sequence[str] | None = None, kind: str | None = None
-) -> RunResults:
+) -> ExportedRun:
     """Describe the results of a run for an export.
 
     Parameters
@@ -186,7 +186,7 @@ def results_of(
 
     Returns
     -------
-    RunResults
+    ExportedRun
 
     Raises
     ------
@@ -206,7 +206,7 @@ def results_of(
         )
     if kind is not None and kind not in _KINDS:
         raise ConfigError(f"there is no kind {kind!r}", f"choose {' or '.join(_KINDS)}")
-    return RunResults(
+    return ExportedRun(
         paths=run.paths,
         data_paths=run.data_paths,
         dataset_names=run.dataset_names,

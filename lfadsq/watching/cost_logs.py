@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
+from lfadsq.paths import RunPaths
+from lfadsq.results.lowest_cost import lowest_row
+from lfadsq.watching.progress_files import read_progress
 from lfadsq.watching.quick_reading import read_whole
 
-__all__ = ["LoggedCosts", "costs_of_log", "read_costs"]
+__all__ = ["LoggedCosts", "costs_of_log", "lowest_valid_cost", "read_costs"]
 
 # Cells of a line: epoch,%d, step,%d, total,%f,%f, recon,%f,%f, kl,%f,%f, l2,%f, klweight,%f,
 # l2weight,%f (FORMATS.md 6).
@@ -50,6 +54,24 @@ class LoggedCosts(NamedTuple):
     changed_s: float = 0.0
 
 
+def lowest_valid_cost(folder: Path) -> float | None:
+    """Find the lowest validation cost of a run, as a status tells it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run directory.
+
+    Returns
+    -------
+    float or None
+        None if there is none yet, or nothing that can be read.
+    """
+    output = RunPaths(folder).output
+    told = read_progress(str(output.progress)) or read_costs(str(output.fit_log()))
+    return None if told is None else told.lowest_valid_cost
+
+
 def read_costs(path: str) -> LoggedCosts | None:
     """Read a log of costs, also while it is being written.
 
@@ -81,9 +103,7 @@ def costs_of_log(content: bytes) -> LoggedCosts | None:
 
     Notes
     -----
-    The original's rule for ``checkpoint_lve``: the validation cost is lower than any before, the
-    weight of KL is 1, that of L2 is 1 (or there is no L2 cost), and it is not the first epoch of a
-    process. Epochs are counted anew by each process.
+    The lowest cost is by the rule of `lfadsq.results.lowest_cost`.
     """
     content = content[: content.rfind(b"\n") + 1]
     # All lines at once, column by column: at a third of the time that line by line takes.
@@ -103,23 +123,17 @@ def _costs_of_cells(cells: list[bytes]) -> LoggedCosts | None:
             raise ValueError(name)
     epochs = list(map(int, cells[_EPOCH::_NUM_CELLS]))
     valid = list(map(float, cells[_VALID::_NUM_CELLS]))
-    counting = [
-        cost
-        for epoch, before, cost, is_warm in zip(
-            epochs, [math.inf, *epochs], valid, _are_warm(cells), strict=False
-        )
-        if is_warm and epoch > before and not math.isnan(cost)
-    ]
+    lowest = lowest_row(epochs, valid, _are_warm(cells))
     return LoggedCosts(
         len(epochs),
         _finite(float(cells[_TRAIN - _NUM_CELLS])),
         _finite(valid[-1]),
-        _finite(min(counting, default=math.inf)),
+        None if lowest is None else valid[lowest],
     )
 
 
 def _are_warm(cells: list[bytes]) -> list[bool]:
-    """Tell of each line whether both weights are 1; that of L2 does not matter if there is none."""
+    """Tell of each line whether its weights were full, as `epoch_counts` does, but all at once."""
     weights, l2_weights, l2 = (cells[at::_NUM_CELLS] for at in (_KL_WEIGHT, _L2_WEIGHT, _L2))
     full = {cell for cell in {*weights, *l2_weights} if float(cell) >= 1}
     return [

@@ -23,7 +23,7 @@ from lfadsq.errors import ConfigError, ResultNotReadyError
 from lfadsq.files import storage_errors, written_aside
 from lfadsq.paths import RunPaths
 from lfadsq.results.exports.export_files import ExportFile
-from lfadsq.results.exports.run_results import RunResults, encodable
+from lfadsq.results.exports.exported_run import ExportedRun, encodable
 
 __all__ = ["ArchiveOptions", "archive_files"]
 
@@ -95,12 +95,12 @@ class _Entry:
     source: Path | bytes
 
 
-def archive_files(run: RunResults, folder: Path, options: ArchiveOptions) -> list[ExportFile]:
+def archive_files(run: ExportedRun, folder: Path, options: ArchiveOptions) -> list[ExportFile]:
     """Plan the zip of a run, ``<collection>_param_<HASH>_<run name>.zip``.
 
     Parameters
     ----------
-    run : RunResults
+    run : ExportedRun
         The run.
     folder : Path
         Where it goes.
@@ -117,7 +117,7 @@ def archive_files(run: RunResults, folder: Path, options: ArchiveOptions) -> lis
     return [ExportFile(folder / name, "the run", run.title, write, check)]
 
 
-def _check(run: RunResults, options: ArchiveOptions) -> None:
+def _check(run: ExportedRun, options: ArchiveOptions) -> None:
     found = list(_output_files(run.paths, options))
     if not any(one.name.startswith("model_runs_") for one in found):
         raise ResultNotReadyError(
@@ -128,7 +128,7 @@ def _check(run: RunResults, options: ArchiveOptions) -> None:
         run.load_means(name)
 
 
-def _write(run: RunResults, options: ArchiveOptions, path: Path) -> None:
+def _write(run: ExportedRun, options: ArchiveOptions, path: Path) -> None:
     entries = sorted(_entries(run, options), key=lambda entry: entry.name)
     with written_aside(path) as aside, zipfile.ZipFile(aside, "w") as archive:
         for entry in entries:
@@ -150,7 +150,7 @@ def _pack(archive: zipfile.ZipFile, entry: _Entry) -> None:
         shutil.copyfileobj(source, target, _COPY_BYTES)
 
 
-def _entries(run: RunResults, options: ArchiveOptions) -> Iterator[_Entry]:
+def _entries(run: ExportedRun, options: ArchiveOptions) -> Iterator[_Entry]:
     top = _safe_name(options.collection_name)
     here = f"{top}/{run.title}"
     for source in _output_files(run.paths, options):
@@ -166,7 +166,7 @@ def _entries(run: RunResults, options: ArchiveOptions) -> Iterator[_Entry]:
 
 
 def _input_entries(
-    run: RunResults, dataset_name: str, folder: str, options: ArchiveOptions
+    run: ExportedRun, dataset_name: str, folder: str, options: ArchiveOptions
 ) -> Iterator[_Entry]:
     info = _first_file(run.data_paths.input_info(dataset_name), run.paths.input_info(dataset_name))
     counts = _first_file(run.data_paths.input_h5(dataset_name), run.paths.input_h5(dataset_name))
@@ -181,7 +181,7 @@ def _input_entries(
         yield _Entry(f"{folder}/{_safe_name(name)}", counts)
 
 
-def _info_without_counts(run: RunResults, dataset_name: str) -> bytes:
+def _info_without_counts(run: ExportedRun, dataset_name: str) -> bytes:
     """Give ``inputInfo`` that tells all but the counts: of these, only how many channels."""
     means = run.load_means(dataset_name)
     channels = means.lazy("output_means")
@@ -243,7 +243,7 @@ def _safe_name(name: str) -> str:
     return encodable(name)
 
 
-def _readme(run: RunResults, options: ArchiveOptions) -> str:
+def _readme(run: ExportedRun, options: ArchiveOptions) -> str:
     left_out = [
         name
         for name, is_in in (

@@ -8,7 +8,7 @@ from typing import Any
 
 from lfadsq.errors import ConfigError
 from lfadsq.results.exports.export_files import ExportFile
-from lfadsq.results.exports.run_results import RunResults
+from lfadsq.results.exports.exported_run import ExportedRun
 
 __all__ = ["SUFFIXES", "plan_files"]
 
@@ -22,12 +22,12 @@ SUFFIXES: Mapping[str, str] = {
 """The formats, and how names of their files end."""
 
 
-def plan_files(run: RunResults, to: str, folder: Path, options: Any = None) -> list[ExportFile]:
+def plan_files(run: ExportedRun, to: str, folder: Path, options: Any = None) -> list[ExportFile]:
     """Say which files an export of a run writes.
 
     Parameters
     ----------
-    run : RunResults
+    run : ExportedRun
         The run.
     to : {"h5", "mat", "netcdf", "nwb", "zip"}
         The format.

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from lfadsq.hdf5 import hdf5_written_aside, stream_aside
 from lfadsq.results.exports.export_files import ExportFile
+from lfadsq.results.exports.exported_run import ExportedRun, encodable, trial_blocks
 from lfadsq.results.exports.matlab_properties import (
     UNITS,
     arrays_of_trials,
@@ -37,7 +38,6 @@ from lfadsq.results.exports.matlab_properties import (
     params_of_model,
     small_properties,
 )
-from lfadsq.results.exports.run_results import RunResults, encodable, trial_blocks
 from lfadsq.results.posterior_means import PosteriorMeans
 from lfadsq.results.trial_arrays import TrialValues
 
@@ -51,12 +51,12 @@ _SMALL_BYTES = 2**22
 _OF_INPUT = {"rawCounts": "counts", "externalInputs": "externalInputs"}
 
 
-def h5_files(run: RunResults, folder: Path) -> list[ExportFile]:
+def h5_files(run: ExportedRun, folder: Path) -> list[ExportFile]:
     """Plan the files of a run: ``modelTrainedParams.h5`` and ``posteriorMeans_<dataset>.h5``.
 
     Parameters
     ----------
-    run : RunResults
+    run : ExportedRun
         The run.
     folder : Path
         Where they go.
@@ -86,7 +86,7 @@ def h5_files(run: RunResults, folder: Path) -> list[ExportFile]:
     return [weights, *means]
 
 
-def _write_params(run: RunResults, path: Path) -> None:
+def _write_params(run: ExportedRun, path: Path) -> None:
     params = run.load_params()
     with hdf5_written_aside(path) as stored:
         stored.attrs.update(run.provenance())
@@ -99,7 +99,7 @@ def _write_params(run: RunResults, path: Path) -> None:
                 _write_value(group, encodable(dataset_name), value)
 
 
-def _write_means(run: RunResults, find: Callable[[], PosteriorMeans], path: Path) -> None:
+def _write_means(run: ExportedRun, find: Callable[[], PosteriorMeans], path: Path) -> None:
     means = find()
     with stream_aside(path) as stream, h5py.File(stream, "w") as stored:
         stored.attrs.update(run.provenance(means.dataset_name))
@@ -117,7 +117,7 @@ def _write_means(run: RunResults, find: Callable[[], PosteriorMeans], path: Path
 
 
 def _write_input(
-    stored: h5py.File, run: RunResults, means: PosteriorMeans, check: Callable[[], None]
+    stored: h5py.File, run: ExportedRun, means: PosteriorMeans, check: Callable[[], None]
 ) -> None:
     """Write what inputInfo holds (unit, time, trial), in raw bins, as MATLAB's doubles."""
     if not run.has_input_info(means.dataset_name):

@@ -19,6 +19,7 @@ from lfadsq.files import written_aside
 from lfadsq.matfile import StreamedArray, smallest_dtype, write_mat
 from lfadsq.matfile73 import write_mat73
 from lfadsq.results.exports.export_files import ExportFile
+from lfadsq.results.exports.exported_run import ExportedRun, encodable, trial_blocks
 from lfadsq.results.exports.matlab_properties import (
     arrays_of_trials,
     condition_values,
@@ -27,7 +28,6 @@ from lfadsq.results.exports.matlab_properties import (
     params_of_model,
     small_properties,
 )
-from lfadsq.results.exports.run_results import RunResults, encodable, trial_blocks
 from lfadsq.results.posterior_means import PosteriorMeans
 from lfadsq.results.trial_arrays import TrialValues
 
@@ -43,12 +43,12 @@ _BLOCK_TRIALS = 32
 _OF_INPUT = {"rawCounts": "counts", "externalInputs": "externalInputs"}
 
 
-def mat_files(run: RunResults, folder: Path) -> list[ExportFile]:
+def mat_files(run: ExportedRun, folder: Path) -> list[ExportFile]:
     """Plan ``modelTrainedParams.mat``, ``fitLog.mat`` and ``posteriorMeans_<dataset>.mat``.
 
     Parameters
     ----------
-    run : RunResults
+    run : ExportedRun
         The run.
     folder : Path
         Where they go.
@@ -85,7 +85,7 @@ def mat_files(run: RunResults, folder: Path) -> list[ExportFile]:
     return [weights, log, *means]
 
 
-def _write_params(run: RunResults, path: Path) -> None:
+def _write_params(run: ExportedRun, path: Path) -> None:
     params = run.load_params()
     variables: dict[str, Any] = {
         "dataset_names": _cell([encodable(name) for name in params.dataset_names]),
@@ -98,13 +98,13 @@ def _write_params(run: RunResults, path: Path) -> None:
         write_mat(aside, variables, {})
 
 
-def _write_log(run: RunResults, path: Path) -> None:
+def _write_log(run: ExportedRun, path: Path) -> None:
     values = fit_log_properties(run.load_fit_log(), run)
     with written_aside(path) as aside:
         write_mat(aside, values, {})
 
 
-def _write_means(run: RunResults, find: Callable[[], PosteriorMeans], path: Path) -> None:
+def _write_means(run: ExportedRun, find: Callable[[], PosteriorMeans], path: Path) -> None:
     means = find()
     number = run.dataset_names.index(means.dataset_name) + 1
     variables: dict[str, Any] = {

@@ -6,7 +6,6 @@ MATLAB shows, indices count from 1.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfadsq.results.condition_ids import condition_labels
-from lfadsq.results.exports.run_results import RunResults, encodable
+from lfadsq.results.exports.exported_run import ExportedRun, encodable
 from lfadsq.results.fit_log import FitLog
 from lfadsq.results.model_trained_params import ModelTrainedParams
 from lfadsq.results.posterior_means import PosteriorMeans
@@ -148,7 +147,7 @@ def params_of_model(params: ModelTrainedParams) -> dict[str, Array]:
     """Give the properties of ModelTrainedParams that all datasets share, and what it computes."""
     counts = np.array(list(params.num_channels_by_dataset.values()), dtype=np.float64)
     values = {
-        name: value for name, value in _weights(params).items() if isinstance(value, np.ndarray)
+        name: value for name, value in params.to_dict().items() if isinstance(value, np.ndarray)
     }
     values["num_datasets"] = np.full((1, 1), float(params.num_datasets))
     values["num_channels_all_datasets"] = np.full((1, 1), counts.sum())
@@ -163,19 +162,10 @@ def params_of_model(params: ModelTrainedParams) -> dict[str, Array]:
 
 def params_of_datasets(params: ModelTrainedParams) -> dict[str, Mapping[str, Array]]:
     """Give the properties of ModelTrainedParams that each dataset has: by name, then dataset."""
-    return {name: value for name, value in _weights(params).items() if isinstance(value, Mapping)}
+    return {name: value for name, value in params.to_dict().items() if isinstance(value, Mapping)}
 
 
-def _weights(params: ModelTrainedParams) -> dict[str, Array | Mapping[str, Array]]:
-    values = {one.name: getattr(params, one.name) for one in dataclasses.fields(params)}
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, np.ndarray) or (isinstance(value, Mapping) and value)
-    }
-
-
-def fit_log_properties(log: FitLog, run: RunResults) -> dict[str, Any]:
+def fit_log_properties(log: FitLog, run: ExportedRun) -> dict[str, Any]:
     """Give the properties of FitLog, and what it computes; ``epoch`` besides."""
     names = ("epoch", "step", *_COSTS, "kl_weight", "l2_weight")
     values: dict[str, Any] = {
@@ -184,9 +174,9 @@ def fit_log_properties(log: FitLog, run: RunResults) -> dict[str, Any]:
     values["runName"] = encodable(run.paths.folder.name)
     values["filename"] = run.paths.output.fit_log().name
     values["nEpochs"] = float(log.num_epochs)
-    is_full = (log.kl_weight >= 1) & ((log.l2_weight >= 1) | (log.l2 == 0))
-    found = np.flatnonzero((is_full | ~is_full.any()) & (log.total_valid == log.lowest_total_valid))
-    if len(found):
-        values["lveIndex"] = float(found[0]) + 1.0
-        values |= {f"{name}_lve": float(getattr(log, name)[found[0]]) for name in _COSTS}
+    lowest = log.lowest_valid
+    if lowest is not None:
+        is_it = (log.step == lowest.step) & (log.total_valid == lowest.total_valid)
+        values["lveIndex"] = float(np.flatnonzero(is_it)[0]) + 1.0
+        values |= {f"{name}_lve": float(getattr(lowest, name)) for name in _COSTS}
     return values

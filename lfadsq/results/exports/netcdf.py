@@ -11,7 +11,7 @@ import numpy as np
 
 from lfadsq.hdf5 import stream_aside
 from lfadsq.results.exports.export_files import ExportFile
-from lfadsq.results.exports.run_results import RunResults, encodable, trial_blocks
+from lfadsq.results.exports.exported_run import ExportedRun, encodable, trial_blocks
 
 if TYPE_CHECKING:
     import h5netcdf
@@ -24,12 +24,12 @@ __all__ = ["netcdf_files"]
 _CHUNK_BYTES = 2**20
 
 
-def netcdf_files(run: RunResults, folder: Path) -> list[ExportFile]:
+def netcdf_files(run: ExportedRun, folder: Path) -> list[ExportFile]:
     """Plan the files of a run: ``posteriorMeans_<dataset>.nc``.
 
     Parameters
     ----------
-    run : RunResults
+    run : ExportedRun
         The run.
     folder : Path
         Where they go.
@@ -52,7 +52,7 @@ def netcdf_files(run: RunResults, folder: Path) -> list[ExportFile]:
     ]
 
 
-def _write(run: RunResults, find: Callable[[], PosteriorMeans], path: Path) -> None:
+def _write(run: ExportedRun, find: Callable[[], PosteriorMeans], path: Path) -> None:
     import h5netcdf
 
     means = find()

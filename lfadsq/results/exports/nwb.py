@@ -25,7 +25,7 @@ from lfadsq.errors import ConfigError
 from lfadsq.hdf5 import AsideStream, stream_aside
 from lfadsq.results.condition_ids import condition_labels
 from lfadsq.results.exports.export_files import ExportFile
-from lfadsq.results.exports.run_results import RunResults, encodable
+from lfadsq.results.exports.exported_run import ExportedRun, encodable
 from lfadsq.results.exports.session_times import NwbOptions, SessionTimes, find_session_times
 from lfadsq.results.posterior_means import PosteriorMeans
 from lfadsq.results.trial_arrays import TrialValues
@@ -72,12 +72,12 @@ _SUBJECT_FIELDS = (
 _OWN_COLUMNS = ("start_time", "stop_time")
 
 
-def nwb_files(run: RunResults, folder: Path, options: NwbOptions) -> list[ExportFile]:
+def nwb_files(run: ExportedRun, folder: Path, options: NwbOptions) -> list[ExportFile]:
     """Plan the files of a run: ``<dataset>_lfads.nwb``.
 
     Parameters
     ----------
-    run : RunResults
+    run : ExportedRun
         The run.
     folder : Path
         Where they go.
@@ -110,7 +110,7 @@ def _check(find: Callable[[], PosteriorMeans], options: NwbOptions) -> None:
 
 
 def _write(
-    run: RunResults, find: Callable[[], PosteriorMeans], options: NwbOptions, path: Path
+    run: ExportedRun, find: Callable[[], PosteriorMeans], options: NwbOptions, path: Path
 ) -> None:
     pynwb, means = _pynwb(), find()
     times = find_session_times(means, options)

@@ -133,9 +133,9 @@ def test_inferred_inputs_and_gaussian_output(make_trained):
 
 
 def test_large_arrays_are_written_in_pieces_and_are_the_same(make_trained, monkeypatch):
-    from lfadsq.results.exports import matlab_h5, run_results
+    from lfadsq.results.exports import exported_run, matlab_h5
 
-    monkeypatch.setattr(run_results, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(exported_run, "_BLOCK_BYTES", 1000)
     monkeypatch.setattr(matlab_h5, "_SMALL_BYTES", 100)
     monkeypatch.setattr(matlab_h5, "_CHUNK_TRIALS", 4)
     trained = make_trained()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lfadsq.results.exports import run_results
+from lfadsq.results.exports import exported_run
 
 NUM_TRIALS = 25
 
@@ -15,7 +15,7 @@ NUM_TRIALS = 25
     ("conditions", "gaussian"), [(None, True), ("numbers", False), ("text", False)]
 )
 def test_a_file_opens_as_what_was_exported(make_trained, monkeypatch, conditions, gaussian):
-    monkeypatch.setattr(run_results, "_BLOCK_BYTES", 1000)  # many pieces
+    monkeypatch.setattr(exported_run, "_BLOCK_BYTES", 1000)  # many pieces
     given = {
         None: None,
         "numbers": [float(n % 4) for n in range(NUM_TRIALS)],

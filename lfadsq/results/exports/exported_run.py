@@ -1,4 +1,4 @@
-"""`RunResults`: which run, and which of its results, are exported.
+"""`ExportedRun`: which run, and which of its results, are exported.
 
 Nothing here knows of run collections: the manager fills it from a run of its own.
 """
@@ -22,7 +22,7 @@ from lfadsq.results.model_trained_params import ModelTrainedParams
 from lfadsq.results.posterior_means import PosteriorMeans
 from lfadsq.results.trial_arrays import TrialValues
 
-__all__ = ["InputInfoReader", "RunResults", "trial_blocks"]
+__all__ = ["ExportedRun", "InputInfoReader", "trial_blocks"]
 
 InputInfoReader: TypeAlias = Callable[[str, Sequence[str] | None], Mapping[str, Any]]
 
@@ -30,7 +30,7 @@ _BLOCK_BYTES = 2**24
 
 
 @dataclass(frozen=True)
-class RunResults:
+class ExportedRun:
     """A run whose results are exported.
 
     Attributes
