@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export_runs", "has_results", "plan_exports", "results_of"]
 
+_OF_ONE = ("nwb", "event_times", "num_bins")
 _KINDS = ("posterior_sample_and_average", "posterior_push_mean")
 
 
@@ -92,20 +93,32 @@ def plan_exports(
     chosen = list(runs)
     if to not in SUFFIXES:
         raise ConfigError(f"there is no format {to!r}", f"choose one of {', '.join(SUFFIXES)}")
+    if to == "zip" and (dataset_names is not None or kind is not None):
+        raise ConfigError(
+            "a zip holds the whole run, with all its datasets and kinds",
+            "leave dataset and kind out, or choose another format",
+        )
     files: list[ExportFile] = []
     place = None if folder is None else Path(folder).expanduser()
     file_name = None
     if place is not None and place.suffix == SUFFIXES[to] and not place.is_dir():
         file_name, place = place.name, place.parent
+    datasets: set[str] = set()
     several_settings = len({run.param_hash for run in chosen}) > 1
     for run in chosen:
         results = results_of(run, dataset_names, kind)
+        datasets |= set(results.chosen)
         target = results.paths.export if place is None else place
         if place is None and of_collection:
             target = CollectionPaths(results.paths.folder.parent.parent).export
         if of_collection or (place is not None and len(chosen) > 1):
             target = target / results.title if several_settings else target / run.name
         files += plan_files(results, to, target, _options(run, results, to, options))
+    if to == "nwb" and len(datasets) > 1 and any(options.get(name) is not None for name in _OF_ONE):
+        raise ConfigError(
+            f"a recording or event times are of one dataset, and {len(datasets)} are exported",
+            f"choose one of {', '.join(sorted(datasets))} with --dataset (dataset_names=[...])",
+        )
     if file_name is None or place is None:
         return files
     if len(files) != 1:

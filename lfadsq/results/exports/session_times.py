@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfadsq.datasets.nwb import read_trials
+from lfadsq.datasets.windows import window_starts
 from lfadsq.errors import ConfigError
 from lfadsq.files import storage_errors
 from lfadsq.results.posterior_means import PosteriorMeans
@@ -86,9 +87,22 @@ class NwbOptions:
                 "of these was given",
                 "give both, in bins of the model",
             )
-        if self.event is not None and self.event_times is not None:
+        ways = {
+            "an event": self.event is not None,
+            "event times": self.event_times is not None,
+            "windows of a continuous recording": self.is_continuous,
+        }
+        said = [way for way, is_said in ways.items() if is_said]
+        if len(said) > 1:
             raise ConfigError(
-                "both an event and its times were given", "give one of them: the event is enough"
+                f"trials are found in the session by one of these, and {' and '.join(said)} were "
+                "given",
+                "leave out all but one",
+            )
+        if self.start_s and not self.is_continuous:
+            raise ConfigError(
+                "start_s is where a continuous recording begins, and trials are no windows of one",
+                "leave it out, or give overlap_bins and num_bins",
             )
 
     @property
@@ -148,7 +162,13 @@ def find_session_times(means: PosteriorMeans, options: NwbOptions) -> SessionTim
             "knows its session",
             "give the session's NWB file (--nwb), or --session-start and --event-times",
         )
+    if source is not None and options.session_start is not None:
+        raise ConfigError(
+            f"when the session began is in {source}, and was given besides",
+            "leave out --session-start (session_start)",
+        )
     if options.is_continuous:
+        _check_windows(means, options)
         return SessionTimes(None, source, options.table, None)
     if options.event_times is not None:
         times_s = _given_times(options.event_times)
@@ -196,6 +216,19 @@ def _loaded_times(
         )
     rows = data.get("trialRows")
     return np.ravel(data["eventTimes"]), None if rows is None else np.ravel(rows)
+
+
+def _check_windows(means: PosteriorMeans, options: NwbOptions) -> None:
+    assert options.num_bins is not None
+    assert options.overlap_bins is not None
+    window_bins = len(means.time_ms)
+    number = len(window_starts(options.num_bins, window_bins, options.overlap_bins))
+    if number != means.num_trials:
+        raise ConfigError(
+            f"a recording of {options.num_bins} bins has {number} windows of {window_bins} that "
+            f"overlap by {options.overlap_bins}, and {means.dataset_name} {means.num_trials}",
+            "give overlap and length in bins of the model",
+        )
 
 
 def _check_number(times_s: npt.NDArray[np.float64], means: PosteriorMeans, what: str) -> None:

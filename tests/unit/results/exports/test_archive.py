@@ -75,6 +75,9 @@ def test_what_is_in_it_by_default_and_by_choice(make_trained, tmp_path):
         readme = archive.read("README.txt").decode()
     assert "Left out    provenance.json\n" in readme
     assert b"secret-host" not in path.read_bytes()
+    for choice in ({"dataset_names": ["day 1"]}, {"kind": "posterior_push_mean"}):
+        with pytest.raises(ConfigError, match="a zip holds the whole run"):
+            run.export("zip", tmp_path / "b.zip", **choice)
     with pytest.raises(ConfigError, match="known are data, checkpoints"):
         run.export("zip", tmp_path / "b.zip", no_such_choice=True)
 

@@ -212,3 +212,22 @@ def test_the_recording_is_never_the_target(trained, recording):
     with pytest.raises(ConfigError, match="is the recording"):
         trained.run.export("nwb", recording, force=True)
     assert recording.read_bytes() == before
+
+
+def test_what_would_be_ignored_is_refused(make_trained, trained):
+    run = trained.run
+    for choices, message in [
+        ({"session_start": "2018-01-31T09:30:00Z"}, "is in .* and was given besides"),
+        ({"event": "go_cue_time", "event_times": [1.0]}, "an event and event times were given"),
+        ({"start_s": 3.0}, "trials are no windows"),
+        ({"num_bins": 100}, "only one of these was given"),
+        ({"num_bins": 100, "overlap_bins": 2}, "has 13 windows of 10 .* and day 1 25"),
+        ({"no_such": 1}, "known are nwb, event"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            run.export("nwb", **choices)
+    (run,) = make_trained(("a", "b"), name="two").collection.find_runs("all")
+    times = {"session_start": "2018-01-31T09:30:00Z", "event_times": [1.0] * NUM_TRIALS}
+    with pytest.raises(ConfigError, match="of one dataset, and 2 are exported; choose one of a, b"):
+        run.export("nwb", **times)
+    assert len(run.export("nwb", dataset_names=["b"], **times)) == 1
