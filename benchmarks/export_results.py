@@ -4,10 +4,12 @@
     python benchmarks/export_results.py --trials 200     # in a minute
 
 A run is made up on the disk, with posterior means compressed as the trainer's are. Each format is
-written by a process of its own; of it are told the time, the size of what it read per second
-(before compression), the most memory it took beyond that of importing, and the time as a multiple
-of the bare copy: h5py reads the same arrays a few trials at a time, in the order in which they lie,
-and writes them uncompressed. That copy is the limit for any export that writes all values.
+written by a process of its own. Of it are told the time, the size of what it read per second
+(before compression), processor time (which others on the machine change little), the most memory
+it took beyond that of importing, what it wrote, and both times as multiples of the bare copy: h5py
+reads the same arrays a few trials at a time, in the order in which they lie, and writes them
+uncompressed. That is the limit for an export that writes all values; h5, mat and nwb leave some
+out, and netcdf writes expected counts and rates.
 """
 
 from __future__ import annotations
@@ -116,15 +118,15 @@ def export(folder: Path, to: str) -> None:
         ),
     }.get(to)
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     if to == "copy":
         copy(run, target / "copy.h5")
     else:
         write_files(plan_files(run, to, target, options))
-    took_s = time.perf_counter() - began_s
+    took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before_mb
     written_mb = sum(path.stat().st_size for path in target.iterdir()) / 1e6
-    print(took_s, memory_mb, written_mb)
+    print(took_s, cpu_s, memory_mb, written_mb)
 
 
 def copy(run: ExportedRun, path: Path) -> None:
@@ -167,16 +169,21 @@ def main() -> None:
             f"{given.trials} trials x {given.bins} bins x {given.channels} channels: "
             f"{num_values * 8 / 1e6:.0f} MB of posterior means"
         )
-        print(f"{'format':8} {'time':>8} {'MB/s':>7} {'memory':>9} {'written':>10}  of a bare copy")
-        copy_s = float("nan")
+        print(
+            f"{'format':8} {'time':>8} {'MB/s':>7} {'processor':>9} {'memory':>9} {'written':>10}"
+            "  of a bare copy: time, processor"
+        )
+        copy_s = copy_cpu_s = float("nan")
         for to in FORMATS:
             command = [sys.executable, __file__, "--export", str(folder), to]
             told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-            took_s, memory_mb, written_mb = map(float, told.split())
-            copy_s = took_s if to == "copy" else copy_s
+            took_s, cpu_s, memory_mb, written_mb = map(float, told.split())
+            if to == "copy":
+                copy_s, copy_cpu_s = took_s, cpu_s
             print(
-                f"{to:8} {took_s:6.1f} s {num_values * 8 / 1e6 / took_s:7.0f} {memory_mb:6.0f} MB "
-                f"{written_mb:7.0f} MB  {took_s / copy_s:.2f} x",
+                f"{to:8} {took_s:6.1f} s {num_values * 8 / 1e6 / took_s:7.0f} {cpu_s:7.1f} s "
+                f"{memory_mb:6.0f} MB {written_mb:7.0f} MB  "
+                f"{took_s / copy_s:.2f} x, {cpu_s / copy_cpu_s:.2f} x",
                 flush=True,
             )
             for path in (folder / "out").iterdir():

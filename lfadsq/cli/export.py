@@ -145,10 +145,10 @@ def export(
     """Write results in the formats of other tools.
 
     \b
-    h5       as exportResultsToH5 of LFADS Run Manager names them, for MATLAB, Python, R
-    mat      MAT files with the same names: pm = load('posteriorMeans_dataset001.mat')
+    h5       HDF5 files named as exportResultsToH5 of LFADS Run Manager does
+    mat      MAT files: pm = load('posteriorMeans_dataset001.mat')
     netcdf   labelled arrays: xarray.open_dataset
-    nwb      rates, factors and inferred inputs beside the trials of an NWB recording
+    nwb      rates, factors, inferred inputs beside an NWB recording's trials
     zip      one file with all that a colleague needs to look at the run
 
     RUN is a run directory, the name of its task, a part of it or a pattern. Without one, all
@@ -164,7 +164,8 @@ def export(
       lfadsq export run003 --to nwb --event go_cue_time
 
     \b
-    JSON: to, files (path, what, run, num_bytes), left_out (runs without results), is_dry_run.
+    JSON: to, files (path, what, run, num_bytes), left_out (runs without
+    results), is_dry_run.
     """
     from lfadsq.manager.exporting import plan_exports
     from lfadsq.results.exports.export_files import write_files
@@ -172,7 +173,7 @@ def export(
     chosen = _options_of(to, options)
     runs, left_out, is_whole = _chosen(words, collection, datasets, kind)
     for run in left_out:
-        click.echo(f"left out, as it has no results yet: {_title(run)}", err=True)
+        click.echo(printable(f"left out, as it has no results yet: {_title(run)}"), err=True)
     files = plan_exports(
         runs,
         to,

@@ -165,7 +165,8 @@ def _list(value: object) -> Any:
 def _streamed(array: TrialValues) -> StreamedArray:
     # Row-major (trial, time, unit) is column-major (unit, time, trial); a list becomes a column.
     shape = array.shape[::-1] if len(array.shape) > 1 else (array.shape[0], 1)
-    return StreamedArray(shape, "<f8", (values for _, values in trial_blocks(array)))
+    pieces = (values for _, values in trial_blocks(array))
+    return StreamedArray(shape, "<f8", pieces, compressed=False)
 
 
 def _streamed_for_matlab(values: Array) -> StreamedArray:
