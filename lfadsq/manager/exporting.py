@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lfadsq.errors import ConfigError, ResultNotReadyError, RunNotFoundError
+from lfadsq.manager.collection_folders import CollectionFolders
 from lfadsq.manager.datasets import Dataset
 from lfadsq.paths import CollectionPaths
 from lfadsq.results.exports.export_files import ExportFile, write_files
@@ -105,6 +106,9 @@ def plan_exports(
         file_name, place = place.name, place.parent
     datasets: set[str] = set()
     several_settings = len({run.param_hash for run in chosen}) > 1
+    if of_collection and chosen:
+        # Those on the disk, so that folders stay where they are while more runs are trained.
+        several_settings = len(CollectionFolders(chosen[0].path.parent.parent).param_hashes) > 1
     for run in chosen:
         results = results_of(run, dataset_names, kind)
         datasets |= set(results.chosen)

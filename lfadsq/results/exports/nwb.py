@@ -11,9 +11,9 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
@@ -35,10 +35,12 @@ __all__ = ["NwbOptions", "nwb_files"]
 _log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
+_Find: TypeAlias = Callable[[], tuple[PosteriorMeans, SessionTimes]]
 
 _MS_PER_S = 1000.0
 _BUFFER_BYTES = 2**24
 _MODULE = "lfads"
+_COMMENT = "trials one after another, in the order of the table of trials"
 _SERIES: Mapping[str, tuple[str, str, str]] = {
     "rates": ("rates", "spikes/s", "firing rates of the channels"),
     "output_means": ("output_means", "a.u.", "means of the output, summed over a bin"),
@@ -98,22 +100,30 @@ def nwb_files(run: ExportedRun, folder: Path, options: NwbOptions) -> list[Expor
             partial(_check, find, options),
         )
         for name in run.chosen
-        for find in (run.means_once(name),)
+        for find in (_found_once(run.means_once(name), options),)
     ]
 
 
-def _check(find: Callable[[], PosteriorMeans], options: NwbOptions) -> None:
+def _found_once(find: Callable[[], PosteriorMeans], options: NwbOptions) -> _Find:
+    # A recording may take long to read, and is asked for both to check and to write.
+    @cache
+    def find_both() -> tuple[PosteriorMeans, SessionTimes]:
+        means = find()
+        return means, find_session_times(means, options)
+
+    return find_both
+
+
+def _check(find: _Find, options: NwbOptions) -> None:
     _pynwb()
-    times = find_session_times(find(), options)
+    _, times = find()
     if times.source is None:
         _session_start(options)
 
 
-def _write(
-    run: ExportedRun, find: Callable[[], PosteriorMeans], options: NwbOptions, path: Path
-) -> None:
-    pynwb, means = _pynwb(), find()
-    times = find_session_times(means, options)
+def _write(run: ExportedRun, find: _Find, options: NwbOptions, path: Path) -> None:
+    pynwb = _pynwb()
+    means, times = find()
     if times.source is not None and path.exists() and path.samefile(times.source):
         raise ConfigError(f"{path} is the recording", "name another file with -o")
     fields, subject, trials = _session(pynwb, times, options)
@@ -152,7 +162,7 @@ def _add_series(
     module = file.create_processing_module(
         _MODULE, "what an LFADS model inferred: firing rates, factors, inferred inputs"
     )
-    timing = _timing(pynwb, means, times, options)
+    timing = _timing(means, times, options)
     for attribute, (name, unit, description) in _SERIES.items():
         if attribute == "output_means" and not means.is_gaussian:
             continue
@@ -181,12 +191,7 @@ def _add_series(
         module.add(series)
 
 
-_COMMENT = "trials one after another, in the order of the table of trials"
-
-
-def _timing(
-    pynwb: Any, means: PosteriorMeans, times: SessionTimes, options: NwbOptions
-) -> dict[str, Any]:
+def _timing(means: PosteriorMeans, times: SessionTimes, options: NwbOptions) -> dict[str, Any]:
     if times.event_times_s is None:
         return {"starting_time": options.start_s, "rate": _MS_PER_S / means.bin_ms}
     bins_s = means.time_ms / _MS_PER_S

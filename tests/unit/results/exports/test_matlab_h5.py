@@ -181,6 +181,9 @@ def test_runs_of_several_settings_do_not_share_a_folder(make_trained):
         f"posterior_means_export/param_{run.param_hash}/{run.name}"
         for run in trained.collection.runs
     }
+    # Also one alone lies where it does with the others.
+    again = trained.collection.export_results_to_h5(runs=[trained.run], force=True)
+    assert set(again) < set(written)
 
 
 def test_files_are_replaced_only_when_asked(make_trained, tmp_path):
