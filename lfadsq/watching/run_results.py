@@ -15,6 +15,7 @@ import numpy as np
 
 from lfadsq.errors import LfadsqError, ResultShapeError
 from lfadsq.files import storage_errors
+from lfadsq.results.posterior_files import posterior_means_path
 from lfadsq.results.scores import r2_of_log_rates
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def _files(run: Run) -> list[FileInfo]:
     places = [("fit log", output.fit_log()), ("parameters", output.model_params)]
     for name in run.dataset_names:
         for split in ("train", "valid"):
-            path = output.posterior_means(name, split, kind)
+            path = posterior_means_path(run.paths, name, split, kind)
             places.append((f"posterior means of {name}, {split}", path))
     places.append(("checkpoint of the lowest validation cost", output.checkpoint_lve))
     return [FileInfo(what, str(path), _size(path)) for what, path in places]

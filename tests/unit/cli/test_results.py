@@ -15,6 +15,7 @@ import pytest
 
 from lfadsq import Dataset, DatasetCollection, RunCollection, RunParams, RunSpec
 from lfadsq.errors import ResultNotReadyError, RunNotFoundError
+from lfadsq.results.figures.canvas import FORMATS
 from lfadsq.results.scores import r2_of_log_rates
 
 from .verbs import call, said
@@ -242,6 +243,7 @@ def test_which_runs_are_meant_has_to_be_said(collection, tmp_path):
         call("results", collection.path, "no_such_run")
     result = call("results", collection.path, "--best", "-o", tmp_path, "--format", "bmp")
     assert result.exit_code == 2
+    assert all(f"'{kind}'" in result.output for kind in FORMATS)
     assert not list(tmp_path.iterdir())
 
 

@@ -164,6 +164,20 @@ def test_the_epochs_of_warm_up_are_shaded(tmp_path, weights, expected):
     assert [text[:2] for text in texts if "warm-up" in text] == [name[:2] for name in expected]
 
 
+def test_a_training_that_the_original_continued_is_drawn_over_steps(tmp_path):
+    """It numbers epochs anew, and leaves in the log what it trains again."""
+    line = "epoch,{}, step,{}, total,9.00,{:.2f}, recon,1.00,1.00, kl,1.00,1.00, l2,0.00000, "
+    rows = [(1, 10, 8.0), (2, 20, 7.0), (3, 30, 6.0), (1, 30, 5.0), (2, 40, 4.0)]
+    text = "".join(line.format(*row) + "klweight,1.00, l2weight,1.00\n" for row in rows)
+    (tmp_path / "fitlog.csv").write_text(text)
+    _, axes = figures.plot_learning_curves(FitLog.load(tmp_path / "fitlog.csv"))
+    valid = axes[0].lines[1]
+    assert list(valid.get_xdata()) == [10, 20, 30, 40]
+    assert list(valid.get_ydata()) == [8.0, 7.0, 5.0, 4.0]
+    assert list(axes[0].lines[-1].get_xdata()) == [40]
+    assert axes[0].get_xlabel() == "step"
+
+
 def test_runs_have_their_colours_and_names(tmp_path):
     logs = {
         name: make_log(tmp_path, [start, start - 1], name="log")

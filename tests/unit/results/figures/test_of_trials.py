@@ -435,6 +435,13 @@ def test_nothing_is_left_in_pyplot_and_notebooks_show_it(recwarn):
     assert not recwarn.list
 
 
+def test_a_cell_of_a_notebook_shows_the_figure():
+    from IPython.core.formatters import DisplayFormatter
+
+    shown, _ = DisplayFormatter().format(figures.plot_factors(make_means(), factors=[0]))
+    assert shown["image/png"].startswith((b"\x89PNG", "iVBOR"))
+
+
 def test_figures_of_the_same_are_the_same(tmp_path):
     for name in ("a.png", "b.png"):
         figures.save_figure(figures.plot_trajectories(make_means()).figure, tmp_path / name)
