@@ -79,7 +79,8 @@ def results(
 
     With --figures: learning curves, generator weights, read-outs; and of each dataset rasters,
     single trials, factors, trajectories in 2-D and 3-D, inferred inputs, initial conditions. Of
-    several runs each has a folder of its own. Files of the same names are replaced.
+    several runs each has a folder of its own. Files of the same names are replaced. (The alignment
+    of a stitched run needs its recordings: run.do_multisession_alignment(), in Python.)
 
     \b
     Examples:

@@ -90,7 +90,16 @@ def draw_lines(
 
     Parameters
     ----------
+    ax : matplotlib.axes.Axes
+        Where.
+    means : PosteriorMeans
+        Whose time it is.
+    groups : TrialGroups
+        What is drawn.
+    colours : ConditionColours
+        Of each group.
     averages, spreads : numpy.ndarray, shape (group, time), float64
+        The lines, and half the width of their bands; no bands without.
     """
     time_ms = bin_centres_ms(means)
     width = 1.6 if len(averages) <= MOST_BANDS else 0.8

@@ -20,6 +20,7 @@ from lfadsq.results.figures.canvas import (
 from lfadsq.results.figures.choices import chosen_trials, no_counts
 from lfadsq.results.figures.conditions import TrialGroups
 from lfadsq.results.figures.lines import TIME, time_limits_ms
+from lfadsq.results.figures.outputs import data_unit, output_at, output_unit, varying_output
 from lfadsq.results.figures.projections import Projection
 
 if TYPE_CHECKING:
@@ -91,12 +92,10 @@ def plot_rasters(
         gridspec_kw={"width_ratios": [0.35, *[1.0] * len(shown)]},
     )
     _draw_loadings(axes[:, 0], values[order])
-    unit = "[data unit/bin]" if means.is_gaussian else "[spikes/bin]"
-    inferred_unit = "[data unit/bin]" if means.is_gaussian else "[spikes/s]"
     measured = means.counts[shown][:, :, order]
-    inferred = (means.output_means if means.is_gaussian else means.rates)[shown][:, :, order]
-    _draw_maps(part, axes[0, 1:], means, measured, "Greys", f"data {unit}")
-    _draw_maps(part, axes[1, 1:], means, inferred, "viridis", f"inferred {inferred_unit}")
+    inferred = output_at(means, shown)[:, :, order]
+    _draw_maps(part, axes[0, 1:], means, measured, "Greys", f"data {data_unit(means)}")
+    _draw_maps(part, axes[1, 1:], means, inferred, "viridis", f"inferred {output_unit(means)}")
     for ax, trial in zip(axes[0, 1:], shown, strict=True):
         ax.set_title(f"trial {means.trials[trial] + 1}", fontsize="medium")
     for ax in axes[1, 1:]:
@@ -108,8 +107,7 @@ def plot_rasters(
 
 def _loadings(means: PosteriorMeans) -> Array:
     averages = TrialGroups.of(means, most=None).averages(means.output_means)
-    if not means.is_gaussian:
-        averages = np.log(np.maximum(averages, 1e-12))
+    averages = varying_output(means, averages)
     return Projection.fit(averages, 1, "the channels").loadings[:, 0]
 
 

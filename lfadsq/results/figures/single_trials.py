@@ -19,6 +19,7 @@ from lfadsq.results.figures.canvas import (
 )
 from lfadsq.results.figures.choices import chosen, chosen_trials, no_counts
 from lfadsq.results.figures.lines import TIME, bin_centres_ms, time_limits_ms
+from lfadsq.results.figures.outputs import output_at, output_unit, varying_output
 from lfadsq.results.figures.smoothing import smooth_counts
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def plot_single_trials(
     if data is None:
         raise no_counts(means)
     shown_trials, kind = chosen_trials(trials, means, 4)
-    shown_channels, note = chosen(channels, _variances(means), 4, "channels", means.dataset_name)
+    variances = np.zeros(means.output_means.shape[2])
+    if channels is None:
+        variances = varying_output(means, means.output_means).var(axis=(0, 1))
+    shown_channels, note = chosen(channels, variances, 4, "channels", means.dataset_name)
     part = figure_or_new(figure, 3.0 * len(shown_trials) + 0.6, 1.6 * len(shown_channels) + 1.2)
     axes = part.subplots(
         len(shown_channels), len(shown_trials), squeeze=False, sharex=True, sharey="row"
@@ -84,7 +88,6 @@ def plot_single_trials(
     at = np.ix_(shown_trials, range(len(means.time_ms)), shown_channels)
     lines = _lines(means, data[at], at, smoothing_ms)
     time_ms = bin_centres_ms(means)
-    unit = "[data unit/bin]" if means.is_gaussian else "[spikes/s]"
     for row, channel in enumerate(shown_channels):
         for column, trial in enumerate(shown_trials):
             ax = axes[row, column]
@@ -96,7 +99,7 @@ def plot_single_trials(
                 _draw_spikes(ax, time_ms, data[trial, :, channel])
             if row == 0:
                 ax.set_title(f"trial {means.trials[trial] + 1}", fontsize="medium")
-        axes[row, 0].set_ylabel(f"channel {channel + 1}\n{unit}")
+        axes[row, 0].set_ylabel(f"channel {channel + 1}\n{output_unit(means)}")
         if not means.is_gaussian:
             axes[row, 0].set_ylim(bottom=0.0)  # of the whole row, and only when all is drawn
     for ax in axes[-1]:
@@ -116,19 +119,12 @@ def _lines(
     grey: dict[str, Any] = {"color": MEASURED, "linewidth": 1.2}
     red: dict[str, Any] = {"color": INFERRED, "linewidth": 1.4}
     if means.is_gaussian:
-        return {"data": (counts, grey), "inferred mean": (means.output_means[at], red)}
+        return {"data": (counts, grey), "inferred mean": (output_at(means, at), red)}
     smoothed = smooth_counts(counts, means.bin_ms, smoothing_ms)
     lines = {f"spikes, smoothed over {smoothing_ms:g} ms": (smoothed, grey)}
     if means.true_rates is not None:
         lines["true rate"] = (means.true_rates[at], {"color": TRUE, "linewidth": 1.2})
-    return {**lines, "inferred rate": (means.rates[at], red)}
-
-
-def _variances(means: PosteriorMeans) -> Array:
-    if means.is_gaussian:
-        return np.asarray(means.output_means.var(axis=(0, 1)))
-    # In logarithm, as the model has them: high rates vary more than low ones in any case.
-    return np.asarray(np.log(np.maximum(means.output_means, 1e-12)).var(axis=(0, 1)))
+    return {**lines, "inferred rate": (output_at(means, at), red)}
 
 
 def _draw_band(ax: Axes, time_ms: Array, means: PosteriorMeans, trial: int, channel: int) -> None:
