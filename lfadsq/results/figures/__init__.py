@@ -6,11 +6,19 @@ pyplot. Conditions have the same colours in all of them.
 
 Examples
 --------
+>>> import numpy as np
+>>> from lfadsq import PosteriorMeans
 >>> from lfadsq.results import figures
->>> run = collection.runs[0]  # doctest: +SKIP
->>> means = run.load_posterior_means()  # doctest: +SKIP
->>> figure, axes = figures.plot_trajectories(means, dims=3)  # doctest: +SKIP
->>> figure.savefig("trajectories.pdf")  # doctest: +SKIP
+>>> means = PosteriorMeans.from_arrays(  # or run.load_posterior_means()
+...     bin_ms=10.0,
+...     rates=np.full((4, 20, 5), 8.0),
+...     factors=np.ones((4, 20, 2)),
+...     condition_ids=["left", "right", "left", "right"],
+... )
+>>> figure, axes = figures.plot_factors(means)
+>>> [ax.get_ylabel() for ax in axes]
+['factor 1 [a.u.]', 'factor 2 [a.u.]']
+>>> figure.savefig("factors.pdf")  # doctest: +SKIP
 """
 
 from __future__ import annotations
