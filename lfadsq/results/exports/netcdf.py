@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from lfadsq.hdf5 import stream_aside
 from lfadsq.results.exports.export_files import ExportFile
 from lfadsq.results.exports.exported_run import ExportedRun, encodable, trial_blocks
+from lfadsq.results.posterior_variables import MS_PER_S
 
 if TYPE_CHECKING:
     import h5netcdf
@@ -62,12 +63,16 @@ def _write(run: ExportedRun, find: Callable[[], PosteriorMeans], path: Path) -> 
         stored.attrs.update(_attributes({**labelled.attrs, **run.provenance(means.dataset_name)}))
         # xarray takes for coordinates what the variables say are theirs.
         others = [str(name) for name in labelled.coords if name not in labelled.sizes]
+        targets = {}
         for name, variable in labelled.variables.items():
-            target = _create(stored, str(name), variable)
-            is_of_trials = "trial" in variable.dims and name not in labelled.coords
-            if is_of_trials and others:
+            target = targets[str(name)] = _create(stored, str(name), variable)
+            if others and "trial" in variable.dims and name not in labelled.coords:
                 target.attrs["coordinates"] = " ".join(others)
-            _fill(target, means, str(name), variable, stream.check)
+        for name, variable in labelled.variables.items():
+            if variable.ndim < 3:
+                _fill_small(targets[str(name)], variable)
+            elif name != "rates":
+                _fill(targets, means, str(name), stream.check)
 
 
 def _create(stored: h5netcdf.File, name: str, variable: xr.Variable) -> h5netcdf.Variable:
@@ -88,23 +93,26 @@ def _create(stored: h5netcdf.File, name: str, variable: xr.Variable) -> h5netcdf
     return target
 
 
+def _fill_small(target: h5netcdf.Variable, variable: xr.Variable) -> None:
+    values = variable.values
+    if values.dtype.kind == "U":
+        values = np.array([encodable(text) for text in values], dtype=object)
+    target[...] = values
+
+
 def _fill(
-    target: h5netcdf.Variable,
+    targets: Mapping[str, h5netcdf.Variable],
     means: PosteriorMeans,
     name: str,
-    variable: xr.Variable,
     check: Callable[[], None],
 ) -> None:
-    if variable.ndim < 3:
-        values = variable.values
-        if values.dtype.kind == "U":
-            values = np.array([encodable(text) for text in values], dtype=object)
-        target[...] = values
-        return
     array = means.lazy(name)
     assert array is not None
     for trials, values in trial_blocks(array):
-        target[trials] = values
+        targets[name][trials] = values
+        if name == "output_means" and "rates" in targets:
+            # Read once for both: decompressing is most of the work.
+            targets["rates"][trials] = values * (MS_PER_S / means.bin_ms)
         check()
 
 
