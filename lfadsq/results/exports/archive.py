@@ -118,7 +118,8 @@ def archive_files(run: ExportedRun, folder: Path, options: ArchiveOptions) -> li
 
 
 def _check(run: ExportedRun, options: ArchiveOptions) -> None:
-    found = list(_output_files(run.paths, options))
+    is_there = run.paths.lfads_output.is_dir()
+    found = list(_output_files(run.paths, options)) if is_there else []
     if not any(one.name.startswith("model_runs_") for one in found):
         raise ResultNotReadyError(
             f"{run.paths.lfads_output} has no posterior means",
@@ -206,7 +207,8 @@ def _info_without_counts(run: ExportedRun, dataset_name: str) -> bytes:
 
 def _output_files(paths: RunPaths, options: ArchiveOptions) -> Iterator[Path]:
     """Find what the trainer wrote that people look at, and nothing else that may lie there."""
-    wanted = ["fitlog.csv", "hyperparameters-*.txt", "model_params", "model_runs_*"]
+    wanted = ["fitlog.csv", "hyperparameters-*.txt", "model_params", "model_runs_prior_sample"]
+    wanted += ["model_runs_*_posterior_sample*", "model_runs_*_posterior_push_mean"]
     if options.provenance:
         wanted.append(paths.output.provenance.name)
     if options.checkpoints:
@@ -216,7 +218,7 @@ def _output_files(paths: RunPaths, options: ArchiveOptions) -> Iterator[Path]:
         for path in sorted(folder.iterdir()):
             is_wanted = any(path.match(pattern) for pattern in wanted)
             # Links are followed to files; a pipe or a device would never end.
-            if is_wanted and not path.name.endswith(".tmp") and path.is_file():
+            if is_wanted and path.is_file():
                 yield path
         log_dir = paths.output.log_dir
         if options.tensorboard and log_dir.is_dir():

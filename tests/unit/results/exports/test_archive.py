@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -114,18 +115,21 @@ def test_links_are_followed_to_files_and_nothing_else_is_packed(make_trained, tm
     moved = elsewhere / "params"
     trained.run.paths.output.model_params.rename(moved)
     trained.run.paths.output.model_params.symlink_to(moved)
-    (output / "model_runs_x").symlink_to("/dev/zero")
-    (output / "model_runs_loop").symlink_to(output / "model_runs_loop")
+    (output / "model_runs_x_valid_posterior_push_mean").symlink_to("/dev/zero")
+    loop = output / "model_runs_loop_posterior_push_mean"
+    loop.symlink_to(loop)
     (output / "hyperparameters-9.txt").symlink_to(tmp_path)
-    os.mkfifo(output / "model_runs_pipe")
+    os.mkfifo(output / "model_runs_pipe_posterior_push_mean")
+    (output / ".model_runs_a_posterior_push_mean.partial").write_text("unfinished")
     (output / "private notes.txt").write_text("secret")
     (path,) = trained.run.export("zip", tmp_path / "a.zip")
     inner = {name.rpartition("/")[2] for name in names_in(path)}
     assert not inner & {
-        "model_runs_x",
-        "model_runs_loop",
-        "model_runs_pipe",
+        "model_runs_x_valid_posterior_push_mean",
+        "model_runs_loop_posterior_push_mean",
+        "model_runs_pipe_posterior_push_mean",
         "hyperparameters-9.txt",
+        ".model_runs_a_posterior_push_mean.partial",
         "private notes.txt",
     }
     with zipfile.ZipFile(path) as archive:
@@ -140,6 +144,9 @@ def test_a_run_without_results_is_refused(make_trained, tmp_path):
     run = make_trained().run
     for path in run.paths.lfads_output.glob("model_runs_*"):
         path.unlink()
+    with pytest.raises(ResultNotReadyError, match="has no posterior means"):
+        run.export("zip", tmp_path / "a.zip")
+    shutil.rmtree(run.paths.lfads_output)
     with pytest.raises(ResultNotReadyError, match="has no posterior means"):
         run.export("zip", tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
