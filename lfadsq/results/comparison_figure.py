@@ -22,6 +22,7 @@ _FORMATS = ("png", "pdf", "svg")
 _MOST_COLUMNS = 3
 _PANEL_INCHES = (3.4, 2.8)
 _MOST_LABELS = 12
+_MOST_TICKS = 5
 _BEST_COLOUR, _SUSPECT_COLOUR = "tab:green", "tab:red"
 _CHECKS = ("truth_r2", "co_bits_per_spike", "psth_r2", "bits_per_spike", "valid_cost")
 """What the rule is drawn against, the first that there is: by what it was not ranked."""
@@ -109,6 +110,10 @@ def _draw_setting(
         places = [float(value) for value in values if isinstance(value, (int, float))]
         if min(places) > 0 and max(places) >= 20 * min(places):
             ax.set_xscale("log")
+        swept = sorted(set(places))
+        if len(swept) <= _MOST_TICKS:
+            ax.set_xticks(swept, [f"{value:g}" for value in swept])
+            ax.minorticks_off()
     else:
         texts = sorted({_text(value) for value in values})
         places = [float(texts.index(_text(value))) for value in values]

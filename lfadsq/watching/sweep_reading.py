@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy.typing as npt
 
 from lfadsq.errors import ConfigError, DatasetError, LfadsqError, ResultError, StorageError
+from lfadsq.manager.datasets import Dataset
 from lfadsq.manager.held_out import HELD_OUT, HeldOutCounts
 from lfadsq.manager.params import RunParams
 from lfadsq.manager.runs import Run
@@ -22,6 +23,7 @@ from lfadsq.watching.run_status import RunState, RunStatus
 
 if TYPE_CHECKING:
     from lfadsq.manager.compared_runs import ComparedRuns
+    from lfadsq.results.posterior_means import PosteriorMeans
 
 __all__ = ["HeldOut", "OnScored", "read_sweep", "varying_names"]
 
@@ -156,20 +158,42 @@ class _RunReader:
                 return RunScores()
             for dataset in run.datasets:
                 means = run.load_posterior_means(dataset.name)
-                held_out = None
-                if isinstance(self._held_out, Mapping):
-                    held_out = self._held_out.get(dataset.name)
-                elif self._held_out is not None:
-                    held_out = self._recordings.of(dataset, run.params.spikeBinMs)
-                    if held_out is None:
-                        notes.append(f"{dataset.name} has no {HELD_OUT}: no channel was held out")
+                held_out = self._held_out_of(run, dataset, means, notes)
                 parts.append(
                     score_posterior_means(means, held_out=held_out, smoothing_ms=self._smoothing_ms)
                 )
-        except (ResultError, StorageError, DatasetError) as error:
+        except (ResultError, StorageError) as error:
             notes.append(f"{name} has no scores: {error}")
             return RunScores()
         return RunScores.together(parts)
+
+    def _held_out_of(
+        self, run: Run, dataset: Dataset, means: PosteriorMeans, notes: list[str]
+    ) -> npt.NDArray[Any] | None:
+        """Give the held-out counts, if there are some that fit; else say why not."""
+        if self._held_out is None:
+            return None
+        if isinstance(self._held_out, Mapping):
+            counts = self._held_out.get(dataset.name)
+            missing = "is not in held_out"
+        else:
+            try:
+                counts = self._recordings.of(dataset, run.params.spikeBinMs)
+            except (DatasetError, StorageError) as error:
+                notes.append(f"held-out channels of {dataset.name} cannot be read: {error}")
+                return None
+            missing = f"has no {HELD_OUT}: no channel was held out"
+        if counts is None:
+            notes.append(f"{dataset.name} {missing}")
+            return None
+        factors = means.inferred["factors"]
+        if counts.ndim != 3 or counts.shape[:2] != tuple(factors.shape[:2]):
+            notes.append(
+                f"held-out counts of {dataset.name} have shape {counts.shape}, factors "
+                f"{factors.shape}: give them (trial, time, channel) in the bins of the model"
+            )
+            return None
+        return counts
 
 
 def _fit_log(run: Run, name: str, notes: list[str]) -> FitLog | None:
@@ -178,7 +202,7 @@ def _fit_log(run: Run, name: str, notes: list[str]) -> FitLog | None:
         if not path.exists():
             return None
         return run.load_fit_log()
-    except (LfadsqError, OSError) as error:
+    except (LfadsqError, OSError, ValueError) as error:  # the latter of bytes that are no text
         notes.append(f"{name} has no costs: {error}")
         return None
 

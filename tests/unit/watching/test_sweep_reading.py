@@ -151,10 +151,11 @@ def test_a_damaged_run_is_told_of_and_the_others_are_compared(sweep, harm):
 
 
 def test_a_damaged_log_is_told_of(sweep):
-    sweep.runs[0].paths.output.fit_log().write_text("epoch,0, nothing\n", encoding="ascii")
-    comparison = sweep.compare(quick=True)
-    assert any("has no costs" in note and "line 1" in note for note in comparison.notes)
-    assert len(comparison.ranks) == 2
+    for damage, words in ((b"epoch,0, nothing\n", "line 1"), (b"\xff\xfe\n", "")):
+        sweep.runs[0].paths.output.fit_log().write_bytes(damage)
+        comparison = sweep.compare(quick=True)
+        assert any("has no costs" in note and words in note for note in comparison.notes)
+        assert len(comparison.ranks) == 2
 
 
 def test_runs_that_are_not_trained_have_no_rank(sweep):
@@ -225,7 +226,9 @@ def test_held_out_channels_of_recordings(tmp_path):
     opened = RunCollection.open(collection.path)
     by_hand = opened.compare(held_out={"ds1": held_out}, by="co_bits_per_spike")
     assert by_hand.rows[0].scores.co_smoothing == best.scores.co_smoothing
-    assert collection.compare(held_out={"ds1": held_out[1:]}).notes[-1].count("held-out counts")
+    with_wrong = collection.compare(held_out={"ds1": held_out[1:]})
+    assert "held-out counts of ds1 have shape (29, 20, 3)" in with_wrong.notes[-1]
+    assert with_wrong.rows[0].scores.bits_per_spike == best.scores.bits_per_spike
     with pytest.raises(ConfigError, match="'ds9', which no run has"):
         collection.compare(held_out={"ds9": held_out})
     with pytest.raises(ConfigError, match="held_out is 'all'"):
@@ -235,6 +238,10 @@ def test_held_out_channels_of_recordings(tmp_path):
 def test_without_held_out_channels_it_is_told(sweep):
     notes = sweep.compare(held_out="recordings").notes
     assert notes.count("ds1 has no heldoutSpikes: no channel was held out") == 1
+    sweep.datasets[0].path.write_bytes(b"damaged")
+    comparison = sweep.compare(held_out="recordings")
+    assert any("held-out channels of ds1 cannot be read" in note for note in comparison.notes)
+    assert comparison.rows[0].scores.bits_per_spike.value > 0
 
 
 def test_datasets_of_a_run_are_scored_together(tmp_path):
