@@ -31,7 +31,7 @@ _PICTURES = (".png", ".pdf", ".svg")
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
-@click.option("--by", metavar="RULE", help="What the best run is best by; see below.")
+@click.option("--by", metavar="RULE", help="What the best run is best by; see above.")
 @click.option("--sort", metavar="COLUMN", help="Order of the table, by default that of the ranks.")
 @click.option("--reverse", is_flag=True, help="The other way round.")
 @click.option("--quick", is_flag=True, help="Read costs only, not posterior means.")

@@ -124,7 +124,9 @@ class SweepComparison:
             notes.append("costs with other weights of KL or L2 do not compare: ranked apart")
         missing = [row for row in self.rows if row.name not in self.ranks]
         if missing:
-            notes.append(f"{len(missing)} of {len(self)} runs have no {self.rule}, and no rank")
+            notes.append(
+                f"without {self.rule}, and so without a rank: {len(missing)} of {len(self)}"
+            )
         return (*notes, *dict.fromkeys(note for row in self.rows for note in row.notes))
 
     def sorted_by(self, name: str, *, descending: bool = False) -> list[RunRow]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from lfadsq import RunCollection
+from lfadsq import Dataset, DatasetCollection, RunCollection, RunParams, RunSpec
 from lfadsq.errors import ConfigError, RunNotFoundError
 
 from .sweep_files import (
@@ -164,7 +164,9 @@ def test_runs_that_are_not_trained_have_no_rank(sweep):
     comparison = sweep.compare()
     assert comparison.rows[-1].state == "waiting"
     assert comparison.rows[-1].name not in comparison.ranks
-    assert any("1 of 3 runs have no valid_cost" in note for note in comparison.notes)
+    assert any(
+        "without valid_cost, and so without a rank: 1 of 3" in note for note in comparison.notes
+    )
 
 
 def test_other_data_are_ranked_apart(tmp_path):
@@ -246,8 +248,6 @@ def test_without_held_out_channels_it_is_told(sweep):
 
 def test_datasets_of_a_run_are_scored_together(tmp_path):
     collection = make_sweep(tmp_path, [{"useAlignmentMatrix": False}], names=("a", "b"))
-    from lfadsq import RunSpec
-
     collection.add_run_spec(RunSpec("all", collection.dataset_collection, ["a", "b"]))
     collection.prepare_for_lfads()
     run = next(run for run in collection.runs if run.name == "all")
@@ -334,3 +334,47 @@ def test_one_missing_file_of_two_is_told_of(sweep):
     next(sweep.path.rglob("model_runs_*_valid_*")).unlink()
     (note,) = [note for note in sweep.compare().notes if "has no scores" in note]
     assert "_valid_" in note
+
+
+class BenchmarkDataset(Dataset):
+    raw_bin_ms = 5.0
+
+
+def test_held_out_channels_of_a_file_of_the_benchmark(tmp_path):
+    """Trials that train come first in such files; bins of 5 ms become bins of 10."""
+    rng = np.random.default_rng(0)
+    wave = np.sin(np.arange(40)[:, None] / 6 + np.arange(5)) + rng.standard_normal((24, 1, 5))
+    rates = 0.3 * np.exp(0.8 * wave)
+    spikes = rng.poisson(rates)
+    folder = tmp_path / "datasets"
+    folder.mkdir()
+    with h5py.File(folder / "mc.h5", "w") as stored:
+        for split, trials in (("train", slice(0, 18)), ("eval", slice(18, None))):
+            stored[f"{split}_spikes_heldin"] = spikes[trials, :, :3].astype(float)
+            stored[f"{split}_spikes_heldout"] = spikes[trials, :, 3:].astype(float)
+    datasets = DatasetCollection(folder)
+    BenchmarkDataset(datasets, "mc.h5")
+    collection = RunCollection(tmp_path, "nlb", datasets)
+    collection.add_params(RunParams(spikeBinMs=10, c_batch_size=4, c_co_dim=0))
+    collection.add_run_spec(RunSpec("mc", datasets, ["mc"]))
+    collection.prepare_for_lfads()
+    (run,) = collection.runs
+    run.paths.lfads_output.mkdir()
+    binned = rates.reshape(24, 20, 2, 5).sum(axis=2)
+    for split in ("train", "valid"):
+        with h5py.File(run.data_paths.input_h5("mc")) as stored:
+            trials = stored[f"{split}_inds"][()].astype(int) - 1
+            counts = spikes.reshape(24, 20, 2, 5).sum(axis=2)[trials, :, :3]
+            np.testing.assert_array_equal(stored[f"{split}_data"], counts)
+        path = run.paths.output.posterior_means("mc", split, "posterior_sample_and_average")
+        with h5py.File(path, "w") as stored:
+            stored["output_dist_params"] = binned[trials, :, :3]
+            stored["factors"] = np.log(binned[trials])
+    (row,) = collection.compare(held_out="recordings").rows
+    # Read-outs of the true log rates come close to what true rates score.
+    valid = np.arange(0, 24, 5)
+    held_out = spikes.reshape(24, 20, 2, 5).sum(axis=2)[valid, :, 3:]
+    of_truth = bits_by_scipy(binned[valid, :, 3:], held_out)
+    assert row.scores.co_smoothing.value == pytest.approx(of_truth, abs=0.05)
+    assert of_truth > 0.3
+    assert not row.notes
