@@ -64,6 +64,10 @@ _VERBS = {
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",
     ),
+    "results": (
+        "lfadsq.cli.results:results",
+        "what runs have come to: costs, R2 to the truth, arrays, files; and all their figures",
+    ),
     "status": (
         "lfadsq.cli.status:status",
         "how a collection stands: what trains where, what failed and why, the best runs",
