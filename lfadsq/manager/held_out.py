@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lfadsq.datasets.layouts import as_recording
+from lfadsq.errors import DatasetError
 from lfadsq.manager.counts import DatasetCounts
 from lfadsq.manager.datasets import Dataset
 from lfadsq.manager.inputs import bins_per_spike_bin, rebin
+from lfadsq.manager.recordings import load_recording
+from lfadsq.manager.runs import Run
 
 __all__ = ["HELD_OUT", "HeldOutCounts", "read_held_out"]
 
@@ -20,15 +24,15 @@ HELD_OUT = "heldoutSpikes"
 _MOST_KEPT = 4
 
 
-def read_held_out(dataset: Dataset, spike_bin_ms: float) -> npt.NDArray[Any] | None:
+def read_held_out(run: Run, dataset: Dataset) -> npt.NDArray[Any] | None:
     """Read the channels of a recording that were held out.
 
     Parameters
     ----------
+    run : Run
+        The model.
     dataset : Dataset
         The recording.
-    spike_bin_ms : float
-        Width of the bins of the model [ms].
 
     Returns
     -------
@@ -39,9 +43,9 @@ def read_held_out(dataset: Dataset, spike_bin_ms: float) -> npt.NDArray[Any] | N
     Raises
     ------
     DatasetError
-        If the recording is missing or damaged, or its bins make no bins of this width.
+        If the recording is missing or damaged, or its bins make none of the model's.
     """
-    data = dataset.load_data()
+    data = _load(run, dataset)
     spikes = data.get(HELD_OUT)
     if spikes is None:
         return None
@@ -51,8 +55,22 @@ def read_held_out(dataset: Dataset, spike_bin_ms: float) -> npt.NDArray[Any] | N
     raw = DatasetCounts(np.where(is_gap, 0, values) if has_gaps else values, data.get("timeMs"))
     checked = raw.checked(f"{HELD_OUT} of {dataset.name}")
     assert checked.bin_ms is not None
-    factor = bins_per_spike_bin(spike_bin_ms, checked.bin_ms, checked.counts.shape[2], dataset.name)
+    factor = bins_per_spike_bin(
+        run.params.spikeBinMs, checked.bin_ms, checked.counts.shape[2], dataset.name
+    )
     return rebin(values if has_gaps else checked.counts, factor, float if has_gaps else np.int64)
+
+
+def _load(run: Run, dataset: Dataset) -> dict[str, Any]:
+    try:
+        return dataset.load_data()
+    except DatasetError:
+        # Some files do not tell the width of their bins. The drive script does, in a class that is
+        # not known where a collection was opened from disk; but the run's input tells it, too.
+        if dataset.raw_bin_ms is not None or not dataset.path.is_file():
+            raise
+    bin_ms = float(np.ravel(run.load_input_info(dataset.name)["seq_binSizeMs"])[0])
+    return as_recording(load_recording(dataset.path), dataset.path, bin_ms=bin_ms)
 
 
 class HeldOutCounts:
@@ -61,11 +79,11 @@ class HeldOutCounts:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, float], npt.NDArray[Any] | None] = OrderedDict()
 
-    def of(self, dataset: Dataset, spike_bin_ms: float) -> npt.NDArray[Any] | None:
+    def of(self, run: Run, dataset: Dataset) -> npt.NDArray[Any] | None:
         """Give what `read_held_out` gives."""
-        key = (dataset.name, spike_bin_ms)
+        key = (dataset.name, run.params.spikeBinMs)
         if key not in self._kept:
-            self._kept[key] = read_held_out(dataset, spike_bin_ms)
+            self._kept[key] = read_held_out(run, dataset)
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

@@ -178,8 +178,8 @@ class _RunReader:
             missing = "is not in held_out"
         else:
             try:
-                counts = self._recordings.of(dataset, run.params.spikeBinMs)
-            except (DatasetError, StorageError) as error:
+                counts = self._recordings.of(run, dataset)
+            except (DatasetError, ConfigError, StorageError) as error:
                 notes.append(f"held-out channels of {dataset.name} cannot be read: {error}")
                 return None
             missing = f"has no {HELD_OUT}: no channel was held out"

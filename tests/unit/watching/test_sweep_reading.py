@@ -378,3 +378,6 @@ def test_held_out_channels_of_a_file_of_the_benchmark(tmp_path):
     assert row.scores.co_smoothing.value == pytest.approx(of_truth, abs=0.05)
     assert of_truth > 0.3
     assert not row.notes
+    # Opened from disk, nothing but the run's input tells how wide the bins of the file are.
+    (opened,) = RunCollection.open(collection.path).compare(held_out="recordings").rows
+    assert opened.scores.co_smoothing == row.scores.co_smoothing
