@@ -20,6 +20,10 @@ _VERBS = {
         "lfadsq.cli.check:check",
         "find everything in a collection that would fail or mislead, before it is trained",
     ),
+    "compare": (
+        "lfadsq.cli.compare:compare",
+        "the runs of a sweep in one table: the best by cost or score, and those that look broken",
+    ),
     "completion": (
         "lfadsq.cli.completion:completion",
         "make bash, zsh or fish complete verbs, options, runs and collections",
