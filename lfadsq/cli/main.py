@@ -60,6 +60,10 @@ _VERBS = {
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",
     ),
+    "report": (
+        "lfadsq.cli.report:report",
+        "one HTML file on a collection, to read in a browser and to mail",
+    ),
     "status": (
         "lfadsq.cli.status:status",
         "how a collection stands: what trains where, what failed and why, the best runs",
