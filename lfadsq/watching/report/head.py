@@ -80,7 +80,7 @@ def head_of(report: RunReport) -> Head:
 
 def _figures(report: RunReport) -> list[tuple[str, str, str]]:
     timeline = report.timeline
-    figures = [("runs", str(len(report.runs)), "")]
+    figures = [("runs", f"{len(report.runs):,}", "")]
     span = timeline.span
     if span is not None:
         figures.append(("from", utc_text(span[0]), ""))
