@@ -77,9 +77,9 @@ def _page(collection: Path) -> str:
     from lfadsq.watching.report.document import collect
     from lfadsq.watching.report.page import page_of
 
-    with click.progressbar(
-        length=1, label="reading runs", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
+    if not sys.stderr.isatty():
+        return page_of(collect(collection, lambda *_: None))
+    with click.progressbar(length=1, label="reading runs", file=sys.stderr) as bar:
 
         def advance(_: str, number: int, total: int) -> None:
             bar.length = total

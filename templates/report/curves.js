@@ -129,7 +129,8 @@ const curvesView = (() => {
     const scored = runs.filter((run) => report.column.valid.values[run] !== null)
       .sort((a, b) => report.column.valid.values[a] - report.column.valid.values[b]);
     const told = [`${runs.length} of ${drawn.length} learning curves.`];
-    if (scored.length) {
+    // Costs on other data do not compare.
+    if (scored.length && new Set(report.groups).size === 1) {
       const worst = scored[scored.length - 1];
       told.push(`Best validation costs from ${cost(report.column.valid.values[scored[0]])} (${report.names[scored[0]]}) to ${cost(report.column.valid.values[worst])} (${report.names[worst]}).`);
     }

@@ -42,6 +42,7 @@ const gpusView = (() => {
       const plot = new uPlot({
         width,
         height: isLast ? 158 : 130,
+        padding: [8, 16, 0, 0],
         pxRatio: colours.isPrinted ? 2 : undefined,
         legend: { show: true, live: true },
         cursor: { sync: { key: "time" }, y: false, points: { size: 5 }, drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => null } },

@@ -8,6 +8,7 @@
   filter.state.append(option("all", ""), ...states.map((state) => option(state, state)));
   filter.param.append(option("any hyperparameter", ""), ...report.hyperParams.map((one, n) => option(one.label, String(n))));
   filter.value.append(option("anything", ""));
+  filter.param.disabled = report.hyperParams.length === 0;
   colourBy.append(...colours.options.map((one, n) => option(one.label, String(n))));
 
   filter.text.addEventListener("input", once(() => choice.filterByText(filter.text.value)));

@@ -86,7 +86,7 @@ const timeAxis = (more) => {
 };
 
 // A plot: uPlot draws axes and zooms, `paint` what is in it, `paintOver` what changes with the mouse.
-const makePlot = (box, { height, axes, scales, rangeOf, paint, paintOver, onMove, onPick, onZoom, zoomsY = true }) => {
+const makePlot = (box, { height, padding, axes, scales, rangeOf, paint, paintOver, onMove, onPick, onZoom, zoomsY = true }) => {
   let plot = null;
   let under = null;
   let over = null;
@@ -120,6 +120,7 @@ const makePlot = (box, { height, axes, scales, rangeOf, paint, paintOver, onMove
     plot = new uPlot({
       width,
       height: tall,
+      padding,
       pxRatio: colours.isPrinted ? 2 : undefined,
       legend: { show: false },
       scales: {

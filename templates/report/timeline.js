@@ -52,6 +52,7 @@ const timelineView = (() => {
   };
   const view = makePlot(box, {
     height: tall + AXIS,
+    padding: [0, 16, 0, 0],
     zoomsY: false,
     // On a wide screen it stands right above what the GPUs did.
     axes: () => [timeAxis(), widthOf(box) < 700 ? { show: false } : { size: GUTTER, splits: () => [], grid: { show: false }, ticks: { show: false } }],
@@ -112,7 +113,7 @@ const timelineView = (() => {
   const num = told.lanes.reduce((sum, lane) => sum + lane.stays.length, 0);
   caption.textContent = `${num} ${num === 1 ? "attempt" : "attempts"} on ${told.lanes.length} ${told.lanes.length === 1 ? "device" : "devices"} (times in UTC): `
     + Object.keys(words).filter(count).map((how) => `${count(how)} ${words[how]}`).join(", ")
-    + `. Marked in yellow: idle, together ${duration(idle)}. A device idles while a queue looked at it, or, where there is no GPU history, between two runs of one queue, and has no run.`;
+    + `. Green: succeeded; red with a cross: failed; blue: at work; grey: anything else. Yellow: idle, together ${duration(idle)}. A device idles while a queue looked at it, or, where there is no GPU history, between two runs of one queue, and has no run.`;
   choice.on("shown", view.redraw);
   choice.on("selected", view.redrawOver);
   choice.on("hovered", view.redrawOver);

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from lfadsq.queue.records import iso_time
-from lfadsq.queue.texts import count_text, duration_text, hours_text
+from lfadsq.queue.texts import duration_text, hours_text
 from lfadsq.watching.collection_status import BestRun
 from lfadsq.watching.log_text import harmless
 from lfadsq.watching.report.document import RunReport
@@ -105,7 +105,7 @@ def _figures(report: RunReport) -> list[tuple[str, str, str]]:
             figures.append(("GPU utilisation", f"{mean:.0f} %", "mean while a queue looked"))
     epochs = sum(run.status.num_epochs for run in report.runs)
     if epochs:
-        figures.append(("trained", count_text(epochs, "epoch"), "of all runs together"))
+        figures.append(("trained", f"{epochs:,} epochs", "of all runs together"))
     return figures
 
 

@@ -48,6 +48,7 @@ _SCRIPTS = (
     "table.js",
     "main.js",
 )
+_LICENCE = "uplot.LICENSE.txt"
 _STYLES = ("uplot.min.css", "report.css")
 
 
@@ -66,7 +67,8 @@ def page_of(report: RunReport) -> str:
         If a file of the page is missing or wrong.
     """
     columns = columns_of(report)
-    script = "\n".join(map(_text, _SCRIPTS))
+    # Whoever gets the page gets a copy of uPlot, which has to come with its licence.
+    script = "\n".join([f"/*! {_text(_LICENCE)} */", *map(_text, _SCRIPTS)])
     style = "\n".join(map(_text, _STYLES))
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),

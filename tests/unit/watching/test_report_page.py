@@ -420,6 +420,7 @@ def test_paper_holds_all_rows_and_charts_and_no_controls(browser: Any, report: P
         pdf = page.pdf(prefer_css_page_size=True)
         assert pdf.startswith(b"%PDF")
         assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 3
+        assert len(re.findall(rb"/Subtype\s*/Image\b", pdf)) >= 5  # the canvases
         assert page.evaluate("window.unfolded")
         assert page.evaluate("window.printed") == "960px"
         # All is as it was, afterwards.
