@@ -74,7 +74,7 @@ def _progress() -> Iterator[Callable[[str, float], _Advance]]:
     from rich.markup import escape
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from lfadsq.preflight.report_text import printable
+    from lfadsq.texts import printable
 
     columns = (
         TextColumn("reading {task.description}"),

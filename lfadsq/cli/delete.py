@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from lfadsq.cli.suggestions import suggest_runs
-from lfadsq.cli.targets import chosen, collection_option, json_option, printable
+from lfadsq.cli.targets import chosen, collection_option, json_option
 from lfadsq.errors import ConfigError
+from lfadsq.texts import harmless
 
 if TYPE_CHECKING:
     from lfadsq.manager.deletion import RunOutput
@@ -62,7 +63,7 @@ def delete(
 def _ask(outputs: Sequence[RunOutput]) -> None:
     from lfadsq.manager.deletion import describe_outputs
 
-    click.echo(printable(describe_outputs(outputs)), err=True)
+    click.echo(harmless(describe_outputs(outputs)), err=True)
     try:
         agreed = click.confirm("Delete it?", err=True)
     except click.Abort:
@@ -92,6 +93,6 @@ def _tell(outputs: Sequence[RunOutput], collection: Path, *, dry_run: bool, as_j
     elif not outputs:
         click.echo("nothing to delete: these runs have written nothing")
     elif dry_run:
-        click.echo(printable(describe_outputs(outputs)))
+        click.echo(harmless(describe_outputs(outputs)))
     else:
         click.echo(f"deleted what {len(outputs)} run{'s' * (len(outputs) > 1)} wrote")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lfadsq.cli.targets import collection_option, json_option, printable
+from lfadsq.cli.targets import collection_option, json_option
 from lfadsq.errors import ConfigError, RunNotFoundError
 from lfadsq.queue.clusters.option_flags import GroupedCommand, cluster_click_options
+from lfadsq.texts import harmless, printable
 
 if TYPE_CHECKING:
     from lfadsq.queue.clusters.doctor_report import Finding
@@ -134,7 +135,7 @@ def _examine_cluster(
         place, address = folder / ".lfadsq-doctor-XXXXXXXX", "tls://ADDRESS:PORT"
         certificate = place / "tls" / "CERTIFICATE.pem" if with_dask else None
         program = probe_program(options, place, address if with_dask else "", certificate, 60)
-        click.echo(printable(system.program_script(options, program)), nl=False)
+        click.echo(harmless(system.program_script(options, program)), nl=False)
         return 0
     with _Showing(as_json) as showing, _ended_as_interrupted():
         showing.tell(sources_finding(asked, folder, given, options.walltime_s))
@@ -223,7 +224,7 @@ class _Showing:
             click.echo(json.dumps(told, indent=2))
             sys.stdout.flush()
         else:
-            from lfadsq.queue.texts import count_text
+            from lfadsq.texts import count_text
 
             counts = f"{count_text(num_problems, 'problem')}, {count_text(num_warnings, 'warning')}"
             self._console.print(counts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfadsq.cli.targets import printable
+from lfadsq.texts import harmless
 
 if TYPE_CHECKING:
     from lfadsq.queue.control import ControlFolder
@@ -164,7 +164,7 @@ def tell(
         lines.append("no queue runs here now: this is kept for the next one")
     elif not effects:
         lines.append("no queue that runs has them: this is kept for the next one")
-    click.echo(printable("\n".join(lines)))
+    click.echo(harmless("\n".join(lines)))
 
 
 def finish(

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from lfadsq.cli.suggestions import suggest_runs
-from lfadsq.cli.targets import collection_option, json_option, printable, target_of
+from lfadsq.cli.targets import collection_option, json_option, target_of
 from lfadsq.errors import RunNotFoundError
+from lfadsq.texts import harmless
 
 __all__ = ["explain"]
 
@@ -48,4 +49,4 @@ def explain(words: tuple[str, ...], collection: Path | None, as_json: bool) -> N
     if as_json:
         click.echo(json.dumps(explanation.to_dict(), indent=2))
     else:
-        click.echo(printable(explanation_text(explanation)))
+        click.echo(harmless(explanation_text(explanation)))

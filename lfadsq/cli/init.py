@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from lfadsq.cli.init_experiment import ask_to_replace, begin_experiment, holds_collection
-from lfadsq.cli.targets import json_option, printable
+from lfadsq.cli.targets import json_option
 from lfadsq.errors import ConfigError
 from lfadsq.files import make_folder, write_text
 from lfadsq.queue.clusters.option_flags import GroupedCommand, job_click_options
 from lfadsq.queue.clusters.system_names import SYSTEM_NAMES
+from lfadsq.texts import harmless
 
 __all__ = ["init"]
 
@@ -117,7 +118,7 @@ def _write_options(
     lines += [f"found {system} here"] if system and found else []
     lines += [f"  {line}" for line in found]
     lines += ["next:", f"  edit {path}", *(f"  {step}" for step in steps)]
-    click.echo(printable("\n".join(lines)))
+    click.echo(harmless("\n".join(lines)))
 
 
 def _system_of(text: str) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from lfadsq.cli.targets import printable
 from lfadsq.errors import ConfigError
 from lfadsq.files import make_folder, storage_errors, write_text
 from lfadsq.paths import CollectionPaths
+from lfadsq.texts import harmless
 
 __all__ = ["ask_to_replace", "begin_experiment", "holds_collection"]
 
@@ -113,7 +113,7 @@ def begin_experiment(folder: Path, *, force: bool, as_json: bool) -> None:
     lines += [
         "It runs as it is, on made-up recordings; README.md there tells how to make it yours."
     ]
-    click.echo(printable("\n".join(lines)))
+    click.echo(harmless("\n".join(lines)))
 
 
 def _check_free(folder: Path, *, force: bool) -> None:

@@ -112,6 +112,6 @@ def logs(
 
 
 def _tell(text: str) -> None:
-    from lfadsq.watching.log_text import harmless
+    from lfadsq.texts import harmless
 
     click.echo(harmless(f"-- {text}"), err=True)

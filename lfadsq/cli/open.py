@@ -13,7 +13,7 @@ from lfadsq.cli.run_choice import chosen_logs, target_or_places
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import Target, collection_option
 from lfadsq.errors import ResultNotReadyError, RunNotFoundError
-from lfadsq.watching.log_text import harmless
+from lfadsq.texts import harmless
 
 __all__ = ["open_"]
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfadsq.cli.targets import Target, collection_option, json_option, printable, target_of
+from lfadsq.cli.targets import Target, collection_option, json_option, target_of
+from lfadsq.texts import harmless, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -112,6 +113,9 @@ def _parts(overview: Overview, num_shown: int | None, width: int) -> Iterator[Re
             yield Text(printable(f"  {queue.why_no_gpu}: training on the processors"))
         if queue.tensorboard:
             yield Text(printable(f"  TensorBoard: {queue.tensorboard}"))
+        if queue.dashboard:
+            yield Text(printable(f"  Dask dashboard: {queue.dashboard}"))
+            yield Text(printable(f"    from your own computer: {queue.dashboard_tunnel}"))
         for line in _job_lines(queue):
             yield Text(printable(line))
     if not overview.queues:
@@ -119,7 +123,7 @@ def _parts(overview: Overview, num_shown: int | None, width: int) -> Iterator[Re
     for line in _wish_lines(overview):
         yield Text(line, style="yellow")
     if overview.problem:
-        yield Text(printable(f"not all tasks are known: {overview.problem}"), style="red")
+        yield Text(harmless(f"not all tasks are known: {overview.problem}"), style="red")
     yield Text(_counts(overview), style="bold")
     by_state: dict[TaskState, list[TaskStatus]] = {}
     for task in overview.tasks:
@@ -154,7 +158,7 @@ def _queue_line(queue: Snapshot) -> str:
 
 def _job_lines(queue: Snapshot) -> Iterator[str]:
     """Tell of the jobs of a batch system, those together that stand alike."""
-    from lfadsq.queue.texts import count_text
+    from lfadsq.texts import count_text
 
     alike: dict[str, list[str]] = {}
     for job in queue.jobs:
@@ -354,7 +358,7 @@ def _last_line(task: TaskStatus) -> str:
 
 def _age(since: str) -> str:
     from lfadsq.queue.overview import parse_time_s
-    from lfadsq.queue.texts import duration_text
+    from lfadsq.texts import duration_text
 
     since_s = parse_time_s(since)
     return "" if since_s is None else duration_text(max(0.0, time.time() - since_s))

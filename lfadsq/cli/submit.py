@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lfadsq.cli.targets import printable
 from lfadsq.errors import ConfigError
 from lfadsq.queue.clusters.option_flags import GroupedCommand
 from lfadsq.queue.command_line import queue_options
+from lfadsq.texts import harmless
 
 if TYPE_CHECKING:
     from lfadsq.queue.clusters.submission import Submission
@@ -149,7 +149,7 @@ def _read(option_name: str, text: str, called: str) -> Any:
 
 def _tell(submission: Submission, job_id: str, *, as_json: bool, said: str) -> None:
     if not as_json:
-        click.echo(printable(said))
+        click.echo(harmless(said))
         return
     result = {
         "script": str(submission.script),

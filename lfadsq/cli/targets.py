@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lfadsq.queue.overview import Overview
     from lfadsq.queue.status import TaskStatus
 
-__all__ = ["Target", "chosen", "collection_option", "json_option", "printable", "target_of"]
+__all__ = ["Target", "chosen", "collection_option", "json_option", "target_of"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -153,8 +153,3 @@ def chosen(
         overview = target.look()
         return overview, list(overview.tasks)
     return target.find(target.words)
-
-
-def printable(text: str) -> str:
-    """Give text that every terminal takes: names may come from any file system."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -11,7 +11,7 @@ import click
 from lfadsq.cli.run_choice import chosen_logs, target_or_places
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import Target, collection_option
-from lfadsq.watching.log_text import harmless
+from lfadsq.texts import harmless
 
 if TYPE_CHECKING:
     from lfadsq.queue.events import Noted

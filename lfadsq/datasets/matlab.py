@@ -52,13 +52,15 @@ _LEFT_OUT = object()
 """Stands for a value of a class that only MATLAB understands."""
 
 
-def read_mat5(path: Path) -> dict[str, Any]:
-    """Read every variable of a MAT file of version 4 to 7.
+def read_mat5(path: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Read the variables of a MAT file of version 4 to 7.
 
     Parameters
     ----------
     path : Path
         The file.
+    names : iterable of str, optional
+        Only these, as far as they are there; by default all. The others are passed over.
 
     Returns
     -------
@@ -70,18 +72,21 @@ def read_mat5(path: Path) -> dict[str, Any]:
     Exception
         Of whatever type SciPy raises on what is no MAT file, or a damaged one.
     """
-    loaded = scipy.io.loadmat(path, appendmat=False)
+    chosen = None if names is None else list(names)
+    loaded = scipy.io.loadmat(path, appendmat=False, variable_names=chosen)
     values = {name: _from_scipy(value) for name, value in loaded.items() if name[:2] != "__"}
     return _without_left_out(values, path.name)
 
 
-def read_hdf5(stored: h5py.File) -> dict[str, Any]:
-    """Read every variable of a MAT file of version 7.3, or of another HDF5 file.
+def read_hdf5(stored: h5py.File, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Read the variables of a MAT file of version 7.3, or of another HDF5 file.
 
     Parameters
     ----------
     stored : h5py.File
         The open file.
+    names : iterable of str, optional
+        Only these, as far as they are there; by default all.
 
     Returns
     -------
@@ -94,9 +99,11 @@ def read_hdf5(stored: h5py.File) -> dict[str, Any]:
     OSError, RuntimeError, KeyError, ValueError
         If the file is damaged.
     """
-    names = [name for name in stored if not name.startswith("#")]
+    there = [name for name in stored if not name.startswith("#")]
+    if names is not None:
+        there = [name for name in names if name in there]
     return _without_left_out(
-        {name: _from_hdf5(stored[name]) for name in names}, Path(stored.filename).name
+        {name: _from_hdf5(stored[name]) for name in there}, Path(stored.filename).name
     )
 
 

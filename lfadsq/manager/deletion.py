@@ -27,6 +27,7 @@ from lfadsq.errors import ConfigError, RunError, StorageError
 from lfadsq.files import storage_errors
 from lfadsq.manager.trainings import process_that_trains
 from lfadsq.paths import RunPaths
+from lfadsq.texts import harmless, printable
 
 __all__ = ["RunOutput", "delete_lfads_output", "delete_outputs", "describe_outputs", "find_outputs"]
 
@@ -147,7 +148,7 @@ def describe_outputs(outputs: Sequence[RunOutput]) -> str:
     num_done = sum(output.paths.done.exists() for output in outputs)
     runs = "1 run" if len(outputs) == 1 else f"{len(outputs)} runs"
     lines = [f"This deletes what {runs} wrote, {num_done} of them finished: {num_mb:.1f} MB"]
-    lines += [f"  {output.paths.folder}" for output in outputs[:_MOST_LISTED]]
+    lines += [f"  {printable(str(output.paths.folder))}" for output in outputs[:_MOST_LISTED]]
     if len(outputs) > _MOST_LISTED:
         lines.append(f"  and {len(outputs) - _MOST_LISTED} more")
     return "\n".join(lines)
@@ -180,16 +181,12 @@ def _ask(outputs: Sequence[RunOutput]) -> bool:
             f"{describe_outputs(outputs)}\nThere is no terminal to ask on, so nothing was deleted",
             "say delete_lfads_output(confirmed=True)",
         )
-    click.echo(_printable(describe_outputs(outputs)), err=True)
+    click.echo(harmless(describe_outputs(outputs)), err=True)
     try:
         return click.confirm("Delete it?", err=True)
     except click.Abort:  # Ctrl-C, or the end of the input
         click.echo(err=True)
         return False
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 # --- finding --------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -80,26 +79,12 @@ def read_input_info(path: Path, *, whole: bool = False) -> InputInfo:
         check_readable(path)
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as stored:
-                return _info_of(path, read_hdf5(_Chosen(stored)))
+                return _info_of(path, read_hdf5(stored, _NAMES))
         _check_elements(path, whole=whole)
         return _info_of(path, scipy.io.loadmat(path, appendmat=False, variable_names=list(_NAMES)))
     # The readers raise whatever the damaged bytes make them stumble over.
     except Exception as error:
         return InputInfo(path, damage=damage_of(error))
-
-
-class _Chosen:
-    """An HDF5 file that seems to hold the small variables only."""
-
-    def __init__(self, stored: h5py.File) -> None:
-        self._stored = stored
-        self.filename = stored.filename
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in _NAMES if name in self._stored)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._stored[name]
 
 
 def _info_of(path: Path, values: dict[str, Any]) -> InputInfo:

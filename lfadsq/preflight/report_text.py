@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lfadsq.preflight.findings import CheckReport, Finding, FindingGroup, Severity
+from lfadsq.texts import count_text, printable
 
-__all__ = ["ReportLine", "printable", "report_lines", "report_text"]
+__all__ = ["ReportLine", "report_lines", "report_text"]
 
 _MARKS = {
     Severity.ERROR: ("ERROR", "bold red"),
@@ -49,7 +50,7 @@ def report_lines(report: CheckReport) -> Iterator[ReportLine]:
         yield ReportLine("")
     if report.disk:
         yield ReportLine(printable(f"outputs: {report.disk}"))
-    looked = f"{_count(report.num_runs, 'run')} and {_count(report.num_inputs, 'input')}"
+    looked = f"{count_text(report.num_runs, 'run')} and {count_text(report.num_inputs, 'input')}"
     if report.is_quick:
         looked += ", the data themselves left out (--quick)"
     else:
@@ -58,7 +59,7 @@ def report_lines(report: CheckReport) -> Iterator[ReportLine]:
             looked += f" at {report.scanned_mb / report.scan_s:.0f} MB/s"
     yield ReportLine(printable(f"looked at {looked}, in {report.collection}"))
     numbers = {severity: len(report.of_severity(severity)) for severity in Severity}
-    counts = [_count(number, severity.value) for severity, number in numbers.items()]
+    counts = [count_text(number, severity.value) for severity, number in numbers.items()]
     yield ReportLine(", ".join(counts), style="bold")
 
 
@@ -79,7 +80,9 @@ def _group_lines(group: FindingGroup, report: CheckReport) -> Iterator[ReportLin
 
 def _how_often(group: FindingGroup) -> str:
     runs = len(group.runs)
-    return _count(runs, "run") if runs == len(group.findings) else f"{len(group.findings)} times"
+    return (
+        count_text(runs, "run") if runs == len(group.findings) else f"{len(group.findings)} times"
+    )
 
 
 def _place(finding: Finding, report: CheckReport) -> str:
@@ -92,18 +95,3 @@ def _place(finding: Finding, report: CheckReport) -> str:
     if finding.dataset and not is_named:
         where = f"{where}, {finding.dataset}" if where else finding.dataset
     return f"{where}: {finding.detail}" if where and finding.detail else where or finding.detail
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    r"""Give text that does nothing to a terminal but show: names come from any file system.
-
-    >>> print(printable("a\x1b[31m\nb"))
-    a\x1b[31m\nb
-    """
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
-    )

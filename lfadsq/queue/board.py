@@ -25,7 +25,8 @@ from lfadsq.queue.events import (
     TaskStarted,
 )
 from lfadsq.queue.failures import last_lines, log_tail
-from lfadsq.queue.texts import count_text, duration_text, failure_text, retry_text
+from lfadsq.queue.texts import failure_text, retry_text
+from lfadsq.texts import count_text, duration_text
 
 __all__ = ["Board", "Line", "RunningTask"]
 

@@ -12,17 +12,35 @@ import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from lfadsq.errors import NoGpuError
 from lfadsq.queue.gpu_choice import MASK_VARIABLE, GpuChoice
-from lfadsq.queue.machine import session_of_gpu_process, usable_memory_mb
+from lfadsq.queue.machine import owner_of_gpu_process, session_of_gpu_process, usable_memory_mb
 from lfadsq.queue.nvml import Activity, Driver, Gpu, Reading
 
-__all__ = ["CPU", "Cpus", "Device", "DeviceSource", "Gpus", "find_devices", "is_cpu"]
+__all__ = [
+    "CPU",
+    "UNKNOWN_ACTIVITY",
+    "Cpus",
+    "Device",
+    "DeviceSource",
+    "Gpus",
+    "find_devices",
+    "is_cpu",
+]
 
 CPU = "cpu"
 """Id of the device that stands for this machine's processors."""
+
+UNKNOWN_ACTIVITY: Mapping[str, Any] = {
+    "utilisation_percent": None,
+    "power_w": None,
+    "power_limit_w": None,
+    "temperature_c": None,
+    "other_users": (),
+}
+"""What a `Device` has for how hard it works, and for whom, where that is not known."""
 
 _AT = "@"
 """Stands before the name of the machine, where there are several."""
@@ -70,8 +88,12 @@ class Device:
         Why it can take no task now whatever its memory, in words; empty if it is open.
     num_others : int
         Processes that compute on it and are not known to be ours.
-    utilisation_percent, power_w : float or None
-        How hard it works [%, W], seconds ago at most; None if it does not tell.
+    utilisation_percent, power_w, power_limit_w, temperature_c : float or None
+        How hard it works [%, W, W, degrees Celsius], seconds ago at most; None if it does not tell.
+    other_users : tuple of str
+        Whose those other processes are, as far as that is to be seen, seconds ago at most.
+    host : str
+        Of a machine of a cluster; empty for the queue's own.
     """
 
     device_id: str
@@ -84,6 +106,10 @@ class Device:
     num_others: int = 0
     utilisation_percent: float | None = None
     power_w: float | None = None
+    power_limit_w: float | None = None
+    temperature_c: float | None = None
+    other_users: tuple[str, ...] = ()
+    host: str = ""
 
     @property
     def is_gpu(self) -> bool:
@@ -156,6 +182,13 @@ class Cpus:
         """Do nothing: nothing is held."""
 
 
+@dataclass(frozen=True)
+class _Activity:
+    asked_s: float
+    activity: Activity
+    other_users: tuple[str, ...]
+
+
 class Gpus:
     """GPUs behind NVML.
 
@@ -193,7 +226,7 @@ class Gpus:
         self._gpus = choice.of(driver.gpus())
         self.mute: dict[str, str] = {}
         self._last_look_s = time.monotonic()
-        self._activities: dict[str, tuple[float, Activity]] = {}
+        self._activities: dict[str, _Activity] = {}
         self.num_missing = 0
 
     def measure(self, our_sessions: Collection[int] = ()) -> list[Device]:
@@ -228,7 +261,7 @@ class Gpus:
                 untold.add(session)
             else:
                 taken[session] = taken.get(session, 0.0) + process.taken_mb
-        activity = self._activity(gpu)
+        activity, other_users = self._activity(gpu, others)
         return Device(
             device_id=gpu.uuid,
             name=gpu.label,
@@ -240,15 +273,20 @@ class Gpus:
             num_others=len(others),
             utilisation_percent=activity.utilisation_percent,
             power_w=activity.power_w,
+            power_limit_w=activity.power_limit_w,
+            temperature_c=activity.temperature_c,
+            other_users=other_users,
         )
 
-    def _activity(self, gpu: Gpu) -> Activity:
+    def _activity(self, gpu: Gpu, others: Sequence[int]) -> tuple[Activity, tuple[str, ...]]:
         now_s = time.monotonic()
-        asked_s, activity = self._activities.get(gpu.uuid, (float("-inf"), Activity()))
-        if now_s - asked_s >= _ACTIVITY_HOLDS_S:
-            activity = self._driver.activity(gpu, only_changing=True)
-            self._activities[gpu.uuid] = now_s, activity
-        return activity
+        known = self._activities.get(gpu.uuid)
+        if known is None or now_s - known.asked_s >= _ACTIVITY_HOLDS_S:
+            users = {owner for pid in others if (owner := owner_of_gpu_process(pid))}
+            activity = self._driver.activity(gpu)
+            known = self._activities[gpu.uuid] = _Activity(now_s, activity, tuple(sorted(users)))
+        # Of those that have gone meanwhile nothing is to be told.
+        return known.activity, known.other_users if others else ()
 
     def _look_again(self) -> None:
         """List the GPUs afresh: one that was reset does not answer to its old handle."""

@@ -18,7 +18,7 @@ from lfadsq.queue.overview import MAIN_SCRIPT, Overview, parse_time_s, scripts_i
 from lfadsq.queue.records import Attempt, AttemptState, Cause, Outcome, Record
 from lfadsq.queue.retries import BUDGETS
 from lfadsq.queue.status import Snapshot, TaskState, TaskStatus
-from lfadsq.queue.texts import duration_text
+from lfadsq.texts import duration_text
 
 __all__ = ["Explanation", "explain", "explanation_text"]
 

@@ -105,6 +105,13 @@ class Gauges:
                 closed_because=device.closed_because,
                 kept_for=(self._kept[1] or "") if device.device_id == self._kept[0] else "",
                 history=self._watermarks[device.device_id].entries,
+                utilisation_percent=device.utilisation_percent,
+                power_w=device.power_w,
+                power_limit_w=device.power_limit_w,
+                temperature_c=device.temperature_c,
+                num_others=device.num_others,
+                other_users=device.other_users,
+                host=device.host,
             )
             for device in self.devices
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["num_usable_cpus", "session_of_gpu_process", "usable_memory_mb"]
+__all__ = ["num_usable_cpus", "owner_of_gpu_process", "session_of_gpu_process", "usable_memory_mb"]
 
 _MB = 1024 * 1024
 _PROC = Path("/proc/self")
@@ -140,6 +140,42 @@ def session_of_gpu_process(pid: int, proc: Path = Path("/proc")) -> int | None:
     except (OSError, OverflowError):
         pass
     return None
+
+
+def owner_of_gpu_process(pid: int, proc: Path = Path("/proc")) -> str:
+    """Tell whose a process is that the driver says uses a GPU.
+
+    Parameters
+    ----------
+    pid : int
+        As the driver counts.
+    proc : Path
+        Where the kernel tells about processes.
+
+    Returns
+    -------
+    str
+        The name of its user, or the number where that has none; empty if it cannot be told
+        (`session_of_gpu_process`).
+    """
+    if session_of_gpu_process(pid, proc) is None:
+        return ""
+    try:
+        user_id = (proc / str(pid)).stat().st_uid
+    except OSError:
+        return ""
+    return _user_name(user_id)
+
+
+@cache
+def _user_name(user_id: int) -> str:
+    # A directory service that does not answer is asked once only.
+    import pwd
+
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except (KeyError, OSError):
+        return str(user_id)
 
 
 @cache

@@ -294,26 +294,22 @@ class Driver:
             mode == nvml.NVML_COMPUTEMODE_PROHIBITED,
         )
 
-    def activity(self, gpu: Gpu, *, only_changing: bool = False) -> Activity:
+    def activity(self, gpu: Gpu) -> Activity:
         """Tell how hard a GPU works now; one that does not answer tells nothing, and never fails.
 
         Parameters
         ----------
         gpu : Gpu
-        only_changing : bool, default False
-            Ask for utilisation and power alone: whoever samples for weeks wants few calls.
         """
         nvml, handle = self._nvml, gpu.handle
         if handle is None:
             return Activity()
         usage = self._told(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
         power_mw = self._told(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
-        limit_mw = temperature_c = None
-        if not only_changing:
-            limit_mw = self._told(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
-            temperature_c = self._told(
-                lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
-            )
+        limit_mw = self._told(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
+        temperature_c = self._told(
+            lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+        )
         return Activity(
             usage,
             None if power_mw is None else power_mw / 1000,

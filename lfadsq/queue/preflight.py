@@ -20,7 +20,7 @@ from typing import Any
 
 from lfadsq.queue.environments import child_environment
 from lfadsq.queue.events import Noted
-from lfadsq.queue.texts import count_text
+from lfadsq.texts import count_text, printable
 
 __all__ = ["Preflight", "has_prepared_runs"]
 
@@ -151,7 +151,7 @@ def _as_told(printed: bytes) -> Noted | None:
         lines = [f"the check of this collection found {counts}; the queue goes on"]
         lines += [line for group in groups for line in _lines(group)]
         lines.append(f"  all of it: lfadsq check {report['collection']}")
-        return Noted("\n".join(map(_printable, lines)), is_warning=True)
+        return Noted("\n".join(map(printable, lines)), is_warning=True)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -168,10 +168,3 @@ def _lines(group: Mapping[str, Any]) -> list[str]:
     if group["remedy"]:
         lines.append(f"    what to do: {group['remedy']}")
     return lines
-
-
-def _printable(text: str) -> str:
-    # Names come from any file system, and must do nothing to a terminal but show.
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
-    )

@@ -19,7 +19,8 @@ from lfadsq.queue.events import (
 from lfadsq.queue.interrupts import GOES_ON
 from lfadsq.queue.reporters import QuietReporter, Reporters
 from lfadsq.queue.summary import summary_text, validation_costs
-from lfadsq.queue.texts import duration_text, failure_text
+from lfadsq.queue.texts import failure_text
+from lfadsq.texts import duration_text
 
 if TYPE_CHECKING:
     from rich.console import Console

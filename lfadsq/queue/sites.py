@@ -15,7 +15,23 @@ from lfadsq.queue.execution import Order, Result
 from lfadsq.queue.machine import num_usable_cpus
 from lfadsq.queue.records import Attempt, Cause
 
-__all__ = ["Listener", "LocalSite", "Site", "Transport"]
+__all__ = ["Dashboard", "Listener", "LocalSite", "Site", "Transport"]
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A page that shows what Dask does.
+
+    Attributes
+    ----------
+    address : str
+        Empty if there is none.
+    tunnel : str
+        The line that leads to it from another computer (`lfadsq.queue.tunnels`).
+    """
+
+    address: str = ""
+    tunnel: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,10 @@ class Site(Protocol):
     def want(self, num_tasks: int) -> None:
         """Say how many tasks could run now, those that do among them."""
 
+    @property
+    def dashboard(self) -> Dashboard:
+        """The dashboard of a Dask scheduler that was there already; ours have none."""
+
     def jobs(self) -> tuple[JobStatus, ...]:
         """List the jobs of a batch system that the machines are, for displays."""
 
@@ -135,6 +155,7 @@ class LocalSite:
 
     outlives_queue = True
     text = ""
+    dashboard = Dashboard()
 
     def __init__(self, source: DeviceSource, max_tasks: int) -> None:
         self._source = source

@@ -1,7 +1,7 @@
 """What a queue does at one moment, for people and for programs that show it.
 
 A snapshot is a hint: record, lock and done-marker of a task decide. Format version 1; change
-`SCHEMA_VERSION` with any change of a field.
+`SCHEMA_VERSION` when a field changes its meaning or goes, not when one is added.
 """
 
 from __future__ import annotations
@@ -153,6 +153,14 @@ class DeviceStatus:
         Name of the waiting task for which it is being freed; empty for none.
     history : tuple of (float, str)
         Ever smaller amounts [MB], and when so much was last left (`Watermarks`), ISO 8601.
+    utilisation_percent, power_w, power_limit_w, temperature_c : float or None
+        How hard a GPU works [%, W, W, degrees Celsius]; None if it does not tell.
+    num_others : int
+        Processes that compute on it and are none of this queue's tasks.
+    other_users : tuple of str
+        Whose those are, as far as that is to be seen.
+    host : str
+        The machine it is in, if that is one of a cluster; empty for the queue's own.
     """
 
     device_id: str
@@ -165,6 +173,13 @@ class DeviceStatus:
     closed_because: str = ""
     kept_for: str = ""
     history: tuple[tuple[float, str], ...] = ()
+    utilisation_percent: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    temperature_c: float | None = None
+    num_others: int = 0
+    other_users: tuple[str, ...] = ()
+    host: str = ""
 
     @property
     def is_gpu(self) -> bool:
@@ -181,6 +196,7 @@ class DeviceStatus:
             **vars(self),
             "tasks": list(self.tasks),
             "history": [list(entry) for entry in self.history],
+            "other_users": list(self.other_users),
         }
 
     @classmethod
@@ -195,6 +211,7 @@ class DeviceStatus:
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
         values["tasks"] = tuple(data.get("tasks", ()))
+        values["other_users"] = tuple(map(str, data.get("other_users", ())))
         values["history"] = tuple(
             (float(left_mb), str(time)) for left_mb, time in data.get("history", ())
         )
@@ -219,8 +236,11 @@ class Snapshot:
         How many tasks run at once in all.
     why_no_gpu : str
         Empty if GPUs are used.
-    tensorboard : str
-        Its address; empty if there is none.
+    tensorboard, tensorboard_tunnel : str
+        Its address, and the line that leads to it from another computer; empty if there is none.
+    dashboard, dashboard_tunnel : str
+        The same for the dashboard of the Dask scheduler, if that is one that was there already and
+        has one.
     devices : tuple of DeviceStatus
     jobs : tuple of JobStatus
         Of the batch system, if it uses one.
@@ -238,6 +258,9 @@ class Snapshot:
     max_tasks: int = 1
     why_no_gpu: str = ""
     tensorboard: str = ""
+    tensorboard_tunnel: str = ""
+    dashboard: str = ""
+    dashboard_tunnel: str = ""
     devices: tuple[DeviceStatus, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
     tasks: tuple[TaskStatus, ...] = ()

@@ -12,7 +12,7 @@ from lfadsq.errors import LfadsqError
 from lfadsq.paths import RunPaths
 from lfadsq.queue.events import QueueSummary
 from lfadsq.queue.records import Cause
-from lfadsq.queue.texts import duration_text, hours_text
+from lfadsq.texts import duration_text, hours_text
 
 __all__ = ["summary_dict", "summary_text", "validation_costs"]
 

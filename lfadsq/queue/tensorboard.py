@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import http.client
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -26,6 +24,7 @@ from lfadsq.queue.environments import child_environment
 from lfadsq.queue.events import Noted
 from lfadsq.queue.failures import last_lines, log_tail
 from lfadsq.queue.tensorboard_claim import Address, Claim, read_address
+from lfadsq.queue.tunnels import host_name, tunnel_line, user_name
 
 __all__ = ["Serving", "TensorBoard"]
 
@@ -107,7 +106,7 @@ class TensorBoard:
             self._script = Path(script).expanduser().absolute()
             self._serving = Serving.of_script(self._script)
         self._note = note
-        self._url = ""
+        self._url = self._tunnel = ""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,6 +116,11 @@ class TensorBoard:
     def address(self) -> str:
         """Where it answers on its machine; empty while it does not."""
         return self._url
+
+    @property
+    def tunnel(self) -> str:
+        """How it is reached from another computer (`tunnel_line`); empty while it is not there."""
+        return self._tunnel
 
     def __enter__(self) -> TensorBoard:
         if self._serving is not None:
@@ -177,7 +181,7 @@ class TensorBoard:
                     claim.release()
                 return
             address = read_address(serving.collection)
-            if address and (address.host != _host_name() or _answers(address.url)):
+            if address and (address.host != host_name() or _answers(address.url)):
                 self._tell(
                     address,
                     address.url,
@@ -206,7 +210,7 @@ class TensorBoard:
                 return
             self._wait_for_answer(process, serving, port, claim)
             status = _wait(process)
-            self._url = ""
+            self._url = self._tunnel = ""
             if claim is not None:
                 claim.withdraw()
             if self._closing.is_set():
@@ -244,7 +248,7 @@ class TensorBoard:
     ) -> None:
         """Wait until it answers, and tell; or until it ends."""
         url = serving.url(port)
-        address = Address(_host_name(), port, _user_name())
+        address = Address(host_name(), port, user_name())
         deadline_s = time.monotonic() + _START_S
         while not self._closing.is_set() and _is_running(process):
             # Somebody else may have taken the port meanwhile, and would answer in its place.
@@ -261,13 +265,11 @@ class TensorBoard:
 
     def _tell(self, address: Address, url: str, whose: str = "") -> None:
         self._url = url
-        target = shlex.quote(f"{address.user}@{address.host}")
-        there = url.removeprefix("http://").rpartition(":")[0]
-        tunnel = f"ssh -N -L {_PORT_OF_TENSORBOARD}:{there}:{address.port} {target}"
+        self._tunnel = tunnel_line(url, _PORT_OF_TENSORBOARD, user=address.user, host=address.host)
         self._note(
             Noted(
                 f"TensorBoard: {url}{whose}\n"
-                f"  from your own computer: {tunnel}\n"
+                f"  from your own computer: {self._tunnel}\n"
                 f"  and there: http://localhost:{_PORT_OF_TENSORBOARD}"
             )
         )
@@ -322,15 +324,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _host_name() -> str:
-    name = socket.getfqdn()
-    return socket.gethostname() if name.startswith("localhost") else name
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container may give us a user without a name
-        return str(os.getuid())

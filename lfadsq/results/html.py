@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -86,11 +85,11 @@ def posterior_means_html(means: PosteriorMeans) -> str:
             note=f"{len(means.train_inds)} of training, {len(means.valid_inds)} of validation",
         ),
     ]
-    values = ((one.name, getattr(means, one.name)) for one in dataclasses.fields(means))
+    arrays = ((name, means.lazy(name)) for name in means.variable_names)
     rows = [
-        (name, " x ".join(map(str, value.shape)), str(value.dtype))
-        for name, value in values
-        if isinstance(value, np.ndarray)
+        (name, " x ".join(map(str, array.shape)), str(array.dtype))
+        for name, array in arrays
+        if array is not None
     ]
     return display(
         f'{type(means).__name__} "{means.dataset_name}"',

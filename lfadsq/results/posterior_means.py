@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lfadsq.errors import ResultNotReadyError, ResultShapeError
-from lfadsq.files import storage_errors
+from lfadsq.errors import ConfigError
 from lfadsq.paths import DataPaths, RunPaths
+from lfadsq.results.model_input import ModelInput, load_model_input
+from lfadsq.results.posterior_files import find_posterior_means
+from lfadsq.results.posterior_variables import MS_PER_S, PosteriorVariables
 from lfadsq.results.trial_split import TrialSplit
+from lfadsq.results.variables import GIVEN, VARIABLES
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["PosteriorMeans"]
 
-_log = logging.getLogger(__name__)
 
-_MS_PER_S = 1000.0
-_SPLITS = ("train", "valid")
-_OLD_KINDS = {"posterior_sample_and_average": "posterior_sample"}
-_REQUIRED = ("output_dist_params", "factors")
-_OPTIONAL = {
-    "generator_states": "gen_states",
-    "generator_ics": "gen_ics",
-    "controller_outputs": "controller_outputs",
-    "post_g0_mean": "post_g0_mean",
-    "post_g0_logvar": "post_g0_logvar",
-    "costs": "costs",
-    "nll_bound_vaes": "nll_bound_vaes",
-    "nll_bound_iwaes": "nll_bound_iwaes",
-}
-"""Attributes of `PosteriorMeans`, and the keys of the files."""
-
-Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class PosteriorMeans:
+@dataclass(frozen=True, eq=False, repr=False)
+class PosteriorMeans(PosteriorVariables):
     """What a trained model infers for every trial of a dataset.
 
     Trials are in the order of the recording, training and validation trials together. Axes are
-    those of the files: MATLAB shows the same arrays as (unit, time, trial). What older files lack
-    is None.
+    those of the files: MATLAB shows the same arrays as (unit, time, trial). What older files lack,
+    and what a model or a recording does not have, is None.
+
+    Arrays are read when they are first used, each by itself, and kept from then on. `lazy` and
+    `to_xarray` give them without reading; no file stays open.
 
     Attributes
     ----------
@@ -53,85 +41,16 @@ class PosteriorMeans:
         The dataset.
     kind : str
         ``posterior_sample_and_average`` or ``posterior_push_mean``.
-    time_ms : numpy.ndarray, shape (time,), float64 [ms]
-        Start of each bin, from the start of the trial.
     bin_ms : float [ms]
         Width of a bin.
-    output_means : numpy.ndarray, shape (trial, time, channel), float64 [data unit/bin]
-        Means of the output. Of spikes: expected counts of a bin. Of gaussian output: what is
-        expected of the data as the model saw them, that is, summed over the raw bins of a bin;
-        divide by their number (spikeBinMs / width of a raw bin) for the unit of the recording.
-    output_variances : numpy.ndarray or None, shape (trial, time, channel), float64
-        Variances of gaussian output, of the same sums: divide by the square of that number. None
-        for spikes, whose variance is the mean.
-    factors : numpy.ndarray, shape (trial, time, factor), float64
-        Factors.
-    generator_states : numpy.ndarray or None, shape (trial, time, gen_dim), float64
-        States of the generator.
-    generator_ics : numpy.ndarray or None, shape (trial, gen_dim), float64
-        Initial states of the generator.
-    controller_outputs : numpy.ndarray or None, shape (trial, time, co_dim), float64
-        Inferred inputs; None without a controller.
-    post_g0_mean, post_g0_logvar : numpy.ndarray or None, shape (trial, ic_dim), float64
-        Posterior of the initial condition.
-    costs, nll_bound_vaes, nll_bound_iwaes : numpy.ndarray or None, shape (trial,), float64
-        Cost and bounds on the negative log-likelihood [nats].
     train_inds, valid_inds : numpy.ndarray, shape (n,), int64
         Which trials trained and which validated, from 0.
+    inferred : mapping of str to TrialArray or numpy.ndarray
+        What the files of posterior means hold, not read yet.
+    origin : mapping of str to str
+        Where they come from, as far as it is known: ``collection``, ``run``, ``param_hash``,
+        ``data_hash``.
     """
-
-    dataset_name: str
-    kind: str
-    time_ms: Array
-    bin_ms: float
-    output_means: Array
-    output_variances: Array | None
-    factors: Array
-    generator_states: Array | None
-    generator_ics: Array | None
-    controller_outputs: Array | None
-    post_g0_mean: Array | None
-    post_g0_logvar: Array | None
-    costs: Array | None
-    nll_bound_vaes: Array | None
-    nll_bound_iwaes: Array | None
-    train_inds: npt.NDArray[np.int64]
-    valid_inds: npt.NDArray[np.int64]
-
-    def _repr_html_(self) -> str:
-        from lfadsq.results.html import posterior_means_html
-
-        return posterior_means_html(self)
-
-    @property
-    def num_trials(self) -> int:
-        """Number of trials, training and validation together."""
-        return len(self.output_means)
-
-    @property
-    def is_gaussian(self) -> bool:
-        """Whether the output is gaussian, and not counts of spikes."""
-        return self.output_variances is not None
-
-    @cached_property
-    def rates(self) -> Array:
-        """Firing rates: the expected counts of a bin, divided by its width.
-
-        Returns
-        -------
-        numpy.ndarray, shape (trial, time, channel), float64 [spikes/s]
-
-        Raises
-        ------
-        ResultShapeError
-            If the output is gaussian, so that there are none.
-        """
-        if self.is_gaussian:
-            raise ResultShapeError(
-                f"the output of {self.dataset_name} is gaussian, so it has no firing rates",
-                "take output_means and output_variances",
-            )
-        return self.output_means * (_MS_PER_S / self.bin_ms)
 
     @classmethod
     def load(
@@ -142,7 +61,7 @@ class PosteriorMeans:
         spike_bin_ms: float,
         data_paths: DataPaths | None = None,
     ) -> PosteriorMeans:
-        """Read the posterior means of one dataset of a run.
+        """Find the posterior means of one dataset of a run.
 
         Parameters
         ----------
@@ -168,80 +87,215 @@ class PosteriorMeans:
         ResultShapeError
             If a file is damaged, or does not fit the run's input.
         StorageError
-            If a file cannot be read.
+            If a file cannot be read, or is damaged.
         """
-        trials = TrialSplit.load(paths, dataset_name, data_paths)
-        inds, num_channels = trials.inds, trials.num_channels
-        parts = {}
-        for split in (split for split in _SPLITS if len(inds[split])):
-            path = _path_of(paths, dataset_name, split, kind)
-            parts[split] = _read(path, _REQUIRED, tuple(_OPTIONAL.values()))
-            num_trials, *_, num_columns = parts[split]["output_dist_params"].shape
-            if num_columns not in (num_channels, 2 * num_channels):
-                raise ResultShapeError(
-                    f"{path} has {num_columns} values in a bin, for {num_channels} channels",
-                    f"sample again: bash {paths.posterior_mean_script}",
-                )
-            if num_trials != len(inds[split]):
-                raise ResultShapeError(
-                    f"{path} has {num_trials} trials, the run's input {len(inds[split])}",
-                    f"sample again: bash {paths.posterior_mean_script}",
-                )
-
-        order = np.argsort(np.concatenate([inds[split] for split in parts]))
-
-        missing = [key for key in _OPTIONAL.values() if any(key not in p for p in parts.values())]
-        # Without a controller there is nothing to be missed.
-        missed = [key for key in missing if key != "controller_outputs"]
-        if missed:
-            _log.warning(
-                "posterior means of %s in %s have no %s: None stands in their place",
-                dataset_name,
-                paths.lfads_output,
-                ", ".join(missed),
-            )
-
-        def in_trial_order(key: str) -> Array | None:
-            if key in missing:
-                return None
-            joined: Array = np.concatenate([part.pop(key) for part in parts.values()])[order]
-            return joined
-
-        output, factors = in_trial_order("output_dist_params"), in_trial_order("factors")
-        assert output is not None
-        assert factors is not None
+        split = TrialSplit.load(paths, dataset_name, data_paths)
         return cls(
             dataset_name=dataset_name,
             kind=kind,
-            time_ms=np.arange(output.shape[1], dtype=np.float64) * spike_bin_ms,
             bin_ms=spike_bin_ms,
-            output_means=output[..., :num_channels],
-            output_variances=output[..., num_channels:] if output.shape[2] > num_channels else None,
-            factors=factors,
-            **{attribute: in_trial_order(key) for attribute, key in _OPTIONAL.items()},
-            train_inds=inds["train"],
-            valid_inds=inds["valid"],
+            train_inds=split.inds["train"],
+            valid_inds=split.inds["valid"],
+            inferred=find_posterior_means(paths, dataset_name, kind, split),
+            find_input=partial(load_model_input, paths, dataset_name, data_paths, split),
+            origin=_origin(paths, data_paths),
         )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        bin_ms: float,
+        valid_inds: npt.ArrayLike = (),
+        dataset_name: str = "dataset",
+        kind: str = "posterior_sample_and_average",
+        condition_ids: npt.ArrayLike | None = None,
+        start_ms: float = 0.0,
+        **arrays: npt.NDArray[Any] | None,
+    ) -> PosteriorMeans:
+        """Make posterior means of arrays: of another program's results, or to try things out.
 
-def _path_of(paths: RunPaths, dataset_name: str, split: str, kind: str) -> Path:
-    path = paths.output.posterior_means(dataset_name, split, kind)
-    if not path.exists() and kind in _OLD_KINDS:
-        older = paths.output.posterior_means(dataset_name, split, _OLD_KINDS[kind])
-        return older if older.exists() else path
-    return path
+        Parameters
+        ----------
+        bin_ms : float
+            Width of a bin [ms].
+        valid_inds : array_like of int, optional
+            Which trials validated, from 0; the others trained.
+        dataset_name, kind : str
+            As in the attributes.
+        condition_ids : array_like, shape (trial,), optional
+            Condition of each trial.
+        start_ms : float, default 0
+            Time of the first bin [ms].
+        **arrays : numpy.ndarray
+            By the names of the attributes, with their axes: `output_means` (or `rates`) and
+            `factors` at least.
 
-
-def _read(
-    path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> dict[str, Array]:
-    if not path.exists():
-        raise ResultNotReadyError(
-            f"{path} is not there", "train the run first; it is written when training has ended"
+        Raises
+        ------
+        ConfigError
+            If an array is unknown, missing, or does not fit the others.
+        """
+        given = {name: np.asarray(one) for name, one in arrays.items() if one is not None}
+        if "rates" in given:
+            given["output_means"] = given.pop("rates") * (bin_ms / MS_PER_S)
+        _check_arrays(given)
+        num_trials = len(given["output_means"])
+        is_valid = np.zeros(num_trials, dtype=bool)
+        is_valid[np.asarray(valid_inds, dtype=np.int64)] = True
+        conditions = None if condition_ids is None else np.asarray(condition_ids)
+        known = ModelInput(
+            **{name: given.pop(name, None) for name in GIVEN},
+            condition_ids=conditions,
+            start_ms=start_ms,
         )
-    with storage_errors(path, "read"), h5py.File(path) as stored:
-        missing = set(required) - set(stored)
-        if missing:
-            raise ResultShapeError(f"{path} has no {', '.join(sorted(missing))}", "write it again")
-        keys = (*required, *(key for key in optional if key in stored))
-        return {key: stored[key][()] for key in keys}
+        return cls(
+            dataset_name=dataset_name,
+            kind=kind,
+            bin_ms=bin_ms,
+            train_inds=np.flatnonzero(~is_valid),
+            valid_inds=np.flatnonzero(is_valid),
+            inferred=given,
+            find_input=partial(_same, known),
+        )
+
+    def to_xarray(self) -> xr.Dataset:
+        """Give everything with labelled axes.
+
+        Returns
+        -------
+        xarray.Dataset
+            Variables by the names of the attributes; those that the data do not have are left out.
+            Dimensions ``trial``, ``time``, ``channel``, ``factor``, ``generator_state``,
+            ``controller_output``, ``ic``, ``external_input``; coordinates ``trial`` (from 1),
+            ``time`` [ms], ``split`` ("train" or "valid") and ``condition``. Values are read when
+            they are used, and only those asked for: ``ds.rates[3:5]``, ``ds.sel(trial=7)``,
+            ``ds.rates.sel(trial=ds.split == "valid")``. ``ds.chunk("auto")`` makes dask arrays of
+            them.
+
+        Raises
+        ------
+        ResultShapeError, StorageError
+            If the run's input is damaged.
+        """
+        from lfadsq.results.labelled import labelled_dataset
+
+        return labelled_dataset(self)
+
+    def condition_averages(
+        self,
+        variable: str = "rates",
+        trials: Literal["all", "train", "valid"] = "all",
+        conditions: npt.ArrayLike | None = None,
+    ) -> xr.DataArray:
+        """Average over the trials of each condition; trials without one are left out.
+
+        Parameters
+        ----------
+        variable : str, default "rates"
+            What to average, by its name.
+        trials : {"all", "train", "valid"}
+            Which trials.
+        conditions : array_like, shape (trial,), optional
+            Condition of each trial: numbers or text; by default those of the recording.
+
+        Returns
+        -------
+        xarray.DataArray
+            ``condition`` in place of ``trial``, in ascending order, with the coordinate
+            ``num_trials``. An array that was not read before is read in pieces and not kept.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such variable or choice, or no trial has a condition.
+        """
+        from lfadsq.results.averages import condition_averages
+
+        return condition_averages(self, variable, trials, conditions)
+
+    @staticmethod
+    def concatenate(
+        several: Iterable[PosteriorMeans], *, same_channels: bool | None = None
+    ) -> xr.Dataset:
+        """Put trials of several datasets or runs one after another, without reading them.
+
+        Parameters
+        ----------
+        several : iterable of PosteriorMeans
+            Of the same bins.
+        same_channels : bool, optional
+            Whether a channel of one is the same channel in all. By default it is so if all are of
+            one dataset. If not, rates, counts and all else by channel are left out.
+
+        Returns
+        -------
+        xarray.Dataset
+            As `to_xarray` gives it, with the coordinate ``dataset`` along the trials, and ``run``
+            if there are several. What is not in all of them, or has other units (factors of
+            models of other size), is left out.
+
+        Raises
+        ------
+        ConfigError
+            If there is nothing, or bins or channels differ.
+        """
+        from lfadsq.results.concatenation import concatenate
+
+        return concatenate(several, same_channels=same_channels)
+
+    def _repr_html_(self) -> str:
+        from lfadsq.results.html import posterior_means_html
+
+        return posterior_means_html(self)
+
+    def __repr__(self) -> str:
+        sizes = {name: self.lazy(name) for name in self.variable_names}
+        lines = [
+            f'{type(self).__name__} "{self.dataset_name}", {self.kind}: {self.num_trials} trials, '
+            f"{len(self.train_inds)} of training and {len(self.valid_inds)} of validation"
+        ]
+        lines += [
+            f"  {name:<19}{' x '.join(map(str, array.shape))}"
+            for name, array in sizes.items()
+            if array is not None
+        ]
+        return "\n".join(lines)
+
+
+def _same(known: ModelInput) -> ModelInput:
+    return known
+
+
+def _origin(paths: RunPaths, data_paths: DataPaths | None) -> dict[str, str]:
+    """Name the run by its folders: ``<collection>/param_<HASH>/<run name>`` (FORMATS.md 1)."""
+    folder = paths.folder
+    origin = {
+        "run": folder.name,
+        "param_hash": folder.parent.name.removeprefix("param_"),
+        "collection": folder.parent.parent.name,
+    }
+    if data_paths is not None:
+        names = [one.name for one in (data_paths.folder, data_paths.folder.parent)]
+        data = next((name for name in names if name.startswith("data_")), "")
+        origin["data_hash"] = data.removeprefix("data_")
+    return origin
+
+
+def _check_arrays(given: Mapping[str, npt.NDArray[Any]]) -> None:
+    unknown = [name for name in given if name not in VARIABLES]
+    missing = [name for name in ("output_means", "factors") if name not in given]
+    if unknown or missing:
+        problem = f"there is no {', '.join(unknown)}" if unknown else f"no {', '.join(missing)}"
+        raise ConfigError(f"{problem} among the arrays", f"known are {', '.join(VARIABLES)}")
+    lengths: dict[str, int] = {}
+    for name, array in given.items():
+        dims = VARIABLES[name].dims
+        if array.ndim != len(dims):
+            raise ConfigError(f"{name} has shape {array.shape}", f"give ({', '.join(dims)})")
+        for dim, length in zip(dims, array.shape, strict=True):
+            if lengths.setdefault(dim, length) != length:
+                raise ConfigError(
+                    f"{name} has {length} along {dim}, other arrays {lengths[dim]}",
+                    "give arrays of the same trials, bins and units",
+                )

@@ -21,7 +21,7 @@ from lfadsq.errors import ResultNotReadyError, ResultShapeError
 from lfadsq.files import check_readable, storage_errors
 from lfadsq.paths import DataPaths, RunPaths
 
-__all__ = ["TrialSplit"]
+__all__ = ["TrialSplit", "input_places"]
 
 _SPLITS = ("train", "valid")
 _H5_NAMES = {"train": "train_inds", "valid": "valid_inds"}
@@ -43,6 +43,22 @@ class TrialSplit:
 
     inds: dict[str, npt.NDArray[np.int64]]
     num_channels: int
+
+    @property
+    def trials(self) -> npt.NDArray[np.int64]:
+        """All trials, in the order of the recording, from 0."""
+        return np.sort(np.concatenate([self.inds[split] for split in _SPLITS]))
+
+    @property
+    def num_trials(self) -> int:
+        """Number of trials, training and validation together."""
+        return sum(map(len, self.inds.values()))
+
+    @property
+    def positions(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Where the trials of ``train`` and ``valid`` stand among all `trials`, from 0."""
+        trials = self.trials
+        return {split: np.searchsorted(trials, self.inds[split]) for split in _SPLITS}
 
     @classmethod
     def load(
@@ -68,11 +84,7 @@ class TrialSplit:
         StorageError
             If a file may not be read.
         """
-        places: Sequence[DataPaths | RunPaths] = (paths,)
-        if data_paths is not None:
-            places = (data_paths, paths)
-        inputs = [place.input_h5(dataset_name) for place in places]
-        infos = [place.input_info(dataset_name) for place in places]
+        inputs, infos = input_places(paths, dataset_name, data_paths)
         for path in inputs:
             with storage_errors(path, "read"):
                 split = _from_h5(path) if path.exists() else None
@@ -88,6 +100,17 @@ class TrialSplit:
             "trials were which",
             "copy the collection's data_<HASH> folders, too, or prepare the run again",
         )
+
+
+def input_places(
+    paths: RunPaths, dataset_name: str, data_paths: DataPaths | None
+) -> tuple[list[Path], list[Path]]:
+    """Give where the trainer's input may lie, and where ``inputInfo``, the surest place first."""
+    places: Sequence[DataPaths | RunPaths] = (paths,)
+    if data_paths is not None:
+        places = (data_paths, paths)
+    inputs = [place.input_h5(dataset_name) for place in places]
+    return inputs, [place.input_info(dataset_name) for place in places]
 
 
 def _from_h5(path: Path) -> TrialSplit | None:

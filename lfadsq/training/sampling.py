@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lfadsq.errors import TrainingError
 from lfadsq.model.config import ModelConfig
 from lfadsq.model.network import Encoding, Parameters
-from lfadsq.queue.texts import duration_text
+from lfadsq.texts import duration_text
 from lfadsq.training.data import Split
 from lfadsq.training.evaluation import Averages, Evaluator
 from lfadsq.training.interruption import Interruption

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lfadsq.preflight.report_text import printable
 from lfadsq.queue.gpu_choice import MASK_VARIABLE
-from lfadsq.queue.texts import count_text
+from lfadsq.texts import count_text, printable
 from lfadsq.watching.gpu_processes import GpuUser
 from lfadsq.watching.machine_gpus import GpuState, MachineGpus
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import BinaryIO
 
-from lfadsq.watching.log_text import harmless
+from lfadsq.texts import harmless
 
 __all__ = ["LogWriter"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfadsq.queue.texts import duration_text
+from lfadsq.texts import duration_text
 from lfadsq.watching.run_status import RunStatus
 
 __all__ = ["Disk", "Warned", "measure_disk", "warnings_of"]

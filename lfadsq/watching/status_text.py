@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lfadsq.paths import RunPaths
-from lfadsq.queue.texts import count_text
+from lfadsq.texts import count_text, printable, short_duration
 from lfadsq.watching.collection_status import (
     BestRun,
     CollectionStatus,
@@ -21,7 +21,7 @@ from lfadsq.watching.collection_status import (
 )
 from lfadsq.watching.run_status import Phase, RunState, RunStatus
 
-__all__ = ["StatusLine", "failed_lines", "printable", "short_duration", "status_lines"]
+__all__ = ["StatusLine", "failed_lines", "status_lines"]
 
 _LEAST_HEIGHT = 24
 _FIXED_LINES = 18
@@ -91,38 +91,6 @@ def failed_lines(status: CollectionStatus) -> list[StatusLine]:
     return [_printable(line) for line in lines or [StatusLine("no run failed")]]
 
 
-def short_duration(seconds: float) -> str:
-    """Write a duration in a few columns.
-
-    >>> [short_duration(seconds) for seconds in (7.2, 75, 7380, 90000, 8e6)]
-    ['7s', '1m15s', '2h03m', '1d01h', '92d']
-    """
-    if seconds < 59.5:
-        return f"{seconds:.0f}s"
-    minutes, rest_s = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m{rest_s:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours}h{minutes:02d}m"
-    days, hours = divmod(hours, 24)
-    return f"{days}d{hours:02d}h" if days < 10 else f"{days}d"
-
-
-def printable(text: str) -> str:
-    r"""Give text that does nothing to a terminal but show: names come from any file system.
-
-    >>> print(printable("a\x1b[31m\nb"))
-    a\x1b[31m\nb
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode()
-        for one in text
-    )
-
-
 def _printable(line: StatusLine) -> StatusLine:
     return line._replace(text=printable(line.text))
 
@@ -134,6 +102,9 @@ def _head(status: CollectionStatus) -> Iterator[StatusLine]:
             f"queue {queue.queue_name} on {queue.host} (process {queue.pid}) is"
             f" {queue.state.value}; `lfadsq queue status` tells more"
         )
+        if queue.dashboard:
+            yield StatusLine(f"  Dask dashboard: {queue.dashboard}")
+            yield StatusLine(f"    from your own computer: {queue.dashboard_tunnel}")
     if not status.queues:
         said = last_words(status.last)
         yield StatusLine(f"no queue runs here{f'; {said}' if said else ''}", "yellow")

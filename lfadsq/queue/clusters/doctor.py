@@ -42,7 +42,7 @@ from lfadsq.queue.clusters.systems.base import BatchSystem, Program
 from lfadsq.queue.clusters.systems.scripts import logs_of
 from lfadsq.queue.control_paths import ControlPaths
 from lfadsq.queue.failures import last_lines, log_tail
-from lfadsq.queue.texts import duration_text
+from lfadsq.texts import duration_text
 
 __all__ = ["ClusterDoctor", "probe_program"]
 

@@ -18,7 +18,7 @@ from lfadsq.queue.clusters.systems import SYSTEM_NAMES, system_of
 from lfadsq.queue.clusters.systems.base import BatchSystem
 from lfadsq.queue.clusters.systems.calls import call
 from lfadsq.queue.locks import RunLock
-from lfadsq.queue.texts import count_text
+from lfadsq.texts import count_text
 
 __all__ = [
     "WITHOUT_LOCKS",

@@ -18,7 +18,7 @@ from lfadsq.queue.clusters.messages import Machine, Terms
 from lfadsq.queue.clusters.probe import interfaces_here
 from lfadsq.queue.clusters.transport import ClusterTransport
 from lfadsq.queue.sites import Listener
-from lfadsq.queue.texts import duration_text
+from lfadsq.texts import duration_text
 
 __all__ = ["Listening", "Network", "listening"]
 

@@ -11,7 +11,7 @@ from lfadsq.queue.clusters.doctor_report import Finding, ok
 from lfadsq.queue.clusters.option_sources import FILE_NAME, Findings, read_file, user_file
 from lfadsq.queue.clusters.option_table import OPTIONS
 from lfadsq.queue.clusters.options import ClusterOptions
-from lfadsq.queue.texts import duration_text
+from lfadsq.texts import duration_text
 
 __all__ = ["WALLTIME_S", "sources_finding", "tiny"]
 

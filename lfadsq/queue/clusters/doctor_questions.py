@@ -21,7 +21,7 @@ from lfadsq.queue.clusters.doctor_verdicts import (
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.probe import LAST
 from lfadsq.queue.locks import RunLock
-from lfadsq.queue.texts import duration_text
+from lfadsq.texts import duration_text
 
 __all__ = ["Questions"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from lfadsq.queue.clusters.doctor_here import WITHOUT_LOCKS, tensorflow_finding, trainer_finding
 from lfadsq.queue.clusters.doctor_report import Finding, ok, problem, warning
 from lfadsq.queue.clusters.options import ClusterOptions
-from lfadsq.queue.texts import count_text, duration_text
+from lfadsq.texts import count_text, duration_text
 
 __all__ = [
     "clock_finding",

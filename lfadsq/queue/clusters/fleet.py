@@ -36,7 +36,7 @@ from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.clusters.systems.base import BatchSystem, Launch
 from lfadsq.queue.events import Noted
 from lfadsq.queue.records import Cause
-from lfadsq.queue.texts import count_text
+from lfadsq.texts import count_text
 
 __all__ = ["Fleet"]
 

@@ -11,7 +11,7 @@ from lfadsq.queue.clusters.fleet_jobs import Job, News, Table, What
 from lfadsq.queue.clusters.options import ClusterOptions
 from lfadsq.queue.events import Noted
 from lfadsq.queue.failures import last_lines, log_tail
-from lfadsq.queue.texts import count_text, duration_text
+from lfadsq.texts import count_text, duration_text
 
 __all__ = [
     "asked_text",

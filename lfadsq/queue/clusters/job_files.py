@@ -24,8 +24,8 @@ from lfadsq.files import make_folder, storage_errors, write_text
 from lfadsq.queue.clusters.jobs import JobState
 from lfadsq.queue.clusters.systems.base import BatchSystem
 from lfadsq.queue.events import Noted
-from lfadsq.queue.texts import count_text
 from lfadsq.queue.versioned import parse_versioned
+from lfadsq.texts import count_text
 
 __all__ = ["JOBS_VERSION", "JobsFile", "cancel_leftovers"]
 

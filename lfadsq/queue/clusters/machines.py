@@ -6,15 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 from lfadsq.queue.clusters.messages import Machine
-from lfadsq.queue.devices import Device
+from lfadsq.queue.devices import UNKNOWN_ACTIVITY, Device
 
 __all__ = ["Machines"]
 
 _STALE_S = 30.0
-_UNKNOWN_ACTIVITY: dict[str, Any] = {"utilisation_percent": None, "power_w": None}
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,10 @@ class Machines:
                 device,
                 device_id=f"{device.device_id}@{one.machine.name}",
                 name=f"{device.name} of {one.machine.host}",
+                host=one.machine.host,
                 closed_because=_closed_because(one, now_s) or device.closed_because,
                 # What it said last must not be told as what it does now.
-                **(_UNKNOWN_ACTIVITY if now_s - one.heard_s > _STALE_S else {}),
+                **(UNKNOWN_ACTIVITY if now_s - one.heard_s > _STALE_S else {}),
             )
             for one in known
             for device in one.machine.devices

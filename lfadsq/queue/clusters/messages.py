@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lfadsq.queue.devices import Device
+from lfadsq.queue.devices import UNKNOWN_ACTIVITY, Device
 from lfadsq.queue.execution import Result
 from lfadsq.queue.locks import Journal
 from lfadsq.queue.records import Attempt
@@ -144,12 +144,7 @@ def result_from_dict(data: Mapping[str, Any]) -> Result:
 def _coarse(device: Device) -> dict[str, Any]:
     step_mb = max(1.0, device.memory_total_mb / 20)
     free_mb = step_mb * round(device.memory_free_mb / step_mb)
-    return {
-        "memory_free_mb": free_mb,
-        "taken_mb_by_session": {},
-        "utilisation_percent": None,
-        "power_w": None,
-    }
+    return {"memory_free_mb": free_mb, "taken_mb_by_session": {}, **UNKNOWN_ACTIVITY}
 
 
 def _device_to_dict(device: Device) -> dict[str, Any]:
@@ -158,4 +153,5 @@ def _device_to_dict(device: Device) -> dict[str, Any]:
 
 
 def _device_from_dict(data: Mapping[str, Any]) -> Device:
-    return Device(**{**data, "taken_mb_by_session": dict(data["taken_mb_by_session"])})
+    taken, users = dict(data["taken_mb_by_session"]), tuple(data["other_users"])
+    return Device(**{**data, "taken_mb_by_session": taken, "other_users": users})

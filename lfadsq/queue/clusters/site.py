@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lfadsq.errors import ClusterError, QueueError
 from lfadsq.queue.clusters.certificates import certificate_in
+from lfadsq.queue.clusters.dashboards import PORT_OF_DASHBOARD
 from lfadsq.queue.clusters.fleet import Fleet
 from lfadsq.queue.clusters.fleet_plan import WorkerView
 from lfadsq.queue.clusters.job_files import cancel_leftovers
@@ -23,10 +24,11 @@ from lfadsq.queue.clusters.systems import system_of
 from lfadsq.queue.clusters.systems.base import Launch
 from lfadsq.queue.clusters.transport import ClusterTransport
 from lfadsq.queue.control_paths import ControlPaths
+from lfadsq.queue.events import Noted
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.records import Cause
-from lfadsq.queue.sites import Listener, Transport
-from lfadsq.queue.texts import count_text
+from lfadsq.queue.sites import Dashboard, Listener, Transport
+from lfadsq.texts import count_text
 
 __all__ = ["ClusterSite", "launch_of"]
 
@@ -61,6 +63,7 @@ class ClusterSite:
         self._gave_up: ClusterError | None = None
         self._changed: Callable[[], None] = _nothing
         self._idle_since_s: dict[str, float] = {}
+        self.dashboard = Dashboard()
         self.source = Machines(self._num_expected)
         self.has_gpus = cluster.gpus_per_job > 0
         self.text = _text_of(cluster)
@@ -96,6 +99,9 @@ class ClusterSite:
                 address="" if is_ours else cluster.system,
             )
             stack.callback(transport.close)
+            self.dashboard = transport.dashboard
+            if self.dashboard.address:
+                listener.note(Noted(_dashboard_text(self.dashboard)))
             if is_ours:
                 system = system_of(cluster.system)
                 # Jobs write their logs there, and batch systems make no folders.
@@ -188,6 +194,14 @@ def _text_of(cluster: ClusterOptions) -> str:
         return f"the workers of {cluster.system}"
     title = system_of(cluster.system).title
     return f"{count_text(cluster.max_jobs, 'job')} of {title} at most"
+
+
+def _dashboard_text(dashboard: Dashboard) -> str:
+    lines = [f"Dask dashboard: {dashboard.address}"]
+    if dashboard.tunnel:
+        lines.append(f"  from your own computer: {dashboard.tunnel}")
+        lines.append(f"  and there: http://localhost:{PORT_OF_DASHBOARD}/status")
+    return "\n".join(lines)
 
 
 class _Closing:

@@ -24,7 +24,7 @@ from lfadsq.queue.control_paths import FOLDER_NAME, ControlPaths
 from lfadsq.queue.events import QueueSummary
 from lfadsq.queue.options import QueueOptions
 from lfadsq.queue.tasks import Task
-from lfadsq.queue.texts import count_text
+from lfadsq.texts import count_text
 
 __all__ = ["check_system", "show", "submit_array"]
 

@@ -23,13 +23,14 @@ from typing import Any
 from lfadsq.errors import ClusterError, QueueError
 from lfadsq.queue.clusters.agent import Agent
 from lfadsq.queue.clusters.caller import Caller
+from lfadsq.queue.clusters.dashboards import dashboard_of
 from lfadsq.queue.clusters.machines import Machines
 from lfadsq.queue.clusters.messages import Machine, Terms, result_from_dict, topic_of
 from lfadsq.queue.clusters.scheduler import dask_client
 from lfadsq.queue.execution import Order, Result
 from lfadsq.queue.foreman import Foreman
 from lfadsq.queue.records import Attempt, Cause, Outcome
-from lfadsq.queue.sites import Listener
+from lfadsq.queue.sites import Dashboard, Listener
 
 __all__ = ["ClusterTransport"]
 
@@ -75,6 +76,13 @@ class ClusterTransport:
     address : str
         Of a scheduler that is there already; empty to start one.
 
+    Attributes
+    ----------
+    address : str
+        Of the scheduler.
+    dashboard : Dashboard
+        That of a scheduler that was there already; ours have none.
+
     Raises
     ------
     ClusterError
@@ -112,6 +120,7 @@ class ClusterTransport:
                 dask_client(address, certificate, interface)
             )
             self.address = address or str(self._client.cluster.scheduler_address)
+            self.dashboard = dashboard_of(self._client) if address else Dashboard()
             self._caller = Caller(self._client, topic)
             self._client.subscribe_topic(topic, self._on_event)
             self._client.register_plugin(Agent(terms), name=topic)

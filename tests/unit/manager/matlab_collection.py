@@ -304,9 +304,12 @@ class MatlabCollection:
             "gen_ics": (4,),
             "post_g0_mean": (2,),
             "post_g0_logvar": (2,),
+            "prior_g0_mean": (2,),
+            "prior_g0_logvar": (2,),
             "costs": (),
             "nll_bound_vaes": (),
             "nll_bound_iwaes": (),
+            "train_steps": (),
         }
         output = self.run_folder(setting, run) / "lfadsOutput"
         for split, inds in zip(("train", "valid"), self.inds(), strict=True):

@@ -244,16 +244,16 @@ def test_a_fit_log_without_validation_or_with_one_epoch_can_be_shown():
 
 
 def test_posterior_means_show_the_shapes_of_what_is_there():
-    values = dict.fromkeys(PosteriorMeans.__dataclass_fields__, np.zeros((30, 10, 3))) | {
-        "dataset_name": HOSTILE,
-        "kind": "posterior_push_mean",
-        "bin_ms": 2.0,
-        "factors": np.zeros((30, 10, 8), np.float32),
-        "controller_outputs": None,
-        "train_inds": np.arange(24),
-        "valid_inds": np.arange(24, 30),
-    }
-    page = read(PosteriorMeans(**values))
+    means = PosteriorMeans.from_arrays(
+        dataset_name=HOSTILE,
+        kind="posterior_push_mean",
+        bin_ms=2.0,
+        output_means=np.zeros((30, 10, 3)),
+        factors=np.zeros((30, 10, 8), np.float32),
+        controller_outputs=None,
+        valid_inds=np.arange(24, 30),
+    )
+    page = read(means)
     assert HOSTILE in page.text
     assert {"30 ", "posterior_push_mean", "30 x 10 x 8", "float32"} <= set(page.texts)
     assert "24 of training, 6 of validation" in page.texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from lfadsq.errors import ConfigError, NoGpuError
 from lfadsq.queue import devices as devices_module
+from lfadsq.queue import machine as machine_module
 from lfadsq.queue.devices import CPU, Device, DeviceSource, find_devices
 
 from ...nvml_standin.standin import ERRORS, EXCLUSIVE, PROHIBITED, StandInGpu, StandInGpus
@@ -93,16 +95,39 @@ def test_gpus_are_measured(find: Find, three: StandInGpus) -> None:
 def test_how_hard_gpus_work_is_asked_from_time_to_time(
     find: Find, gpus: StandInGpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpus.put(StandInGpu("GPU-a", util=97, power=411), StandInGpu("GPU-b", util=-1, power=-1))
+    gpus.put(
+        StandInGpu("GPU-a", util=97, power=411, limit=450, temp=71),
+        StandInGpu("GPU-b", util=-1, power=-1, limit=-1, temp=-1),
+    )
     source = find()
     told, silent = source.measure()
     assert (told.utilisation_percent, told.power_w) == (97, 411)
+    assert (told.power_limit_w, told.temperature_c) == (450, 71)
     assert (silent.utilisation_percent, silent.power_w) == (None, None)
+    assert (silent.power_limit_w, silent.temperature_c) == (None, None)
     gpus.gpus[0].util = 3
     gpus.write()
     assert source.measure()[0].utilisation_percent == 97
     monkeypatch.setattr(devices_module, "_ACTIVITY_HOLDS_S", 0.0)
     assert source.measure()[0].utilisation_percent == 3
+
+
+def test_whose_other_processes_are_on_a_gpu_is_told(
+    find: Find, gpus: StandInGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where the machine counts processes as the driver does, whatever this test runs in.
+    monkeypatch.setattr(machine_module, "_counts_as_the_machine", lambda proc: True)
+    monkeypatch.setattr(devices_module, "_ACTIVITY_HOLDS_S", 0.0)
+    me = getpass.getuser()
+    gpus.put(StandInGpu("GPU-a", processes=[(os.getpid(), 100.0)]), StandInGpu("GPU-b"))
+    source = find()
+    first, second = source.measure()
+    assert (first.num_others, first.other_users) == (1, (me,))
+    assert (second.num_others, second.other_users) == (0, ())
+    ours = source.measure({os.getsid(0)})[0]
+    assert (ours.num_others, ours.other_users) == (0, ())
+    gpus.put(StandInGpu("GPU-a", processes=[(NO_SUCH_PROCESS, 100.0)]), StandInGpu("GPU-b"))
+    assert source.measure()[0].other_users == (), "it is not to be seen from here"
 
 
 def test_a_task_sees_its_own_gpu_and_does_not_take_all_of_it(

@@ -38,6 +38,13 @@ devices = st.builds(
     max_tasks=st.integers(0),
     tasks=st.lists(st.text()).map(tuple),
     history=st.lists(st.tuples(amounts, st.text()), max_size=3).map(tuple),
+    utilisation_percent=st.none() | amounts,
+    power_w=st.none() | amounts,
+    power_limit_w=st.none() | amounts,
+    temperature_c=st.none() | amounts,
+    num_others=st.integers(0),
+    other_users=st.lists(st.text()).map(tuple),
+    host=st.text(),
 )
 snapshots = st.builds(
     Snapshot,
@@ -48,6 +55,9 @@ snapshots = st.builds(
     started_at=st.text(),
     updated_at=st.text(),
     state=st.sampled_from(QueueState),
+    tensorboard_tunnel=st.text(),
+    dashboard=st.text(),
+    dashboard_tunnel=st.text(),
     devices=st.lists(devices, max_size=2).map(tuple),
     tasks=st.lists(tasks, max_size=3).map(tuple),
 )
@@ -56,6 +66,21 @@ snapshots = st.builds(
 @given(snapshots)
 def test_what_is_written_is_read(snapshot: Snapshot) -> None:
     assert Snapshot.from_dict(json.loads(json.dumps(snapshot.to_dict()))) == snapshot
+
+
+def test_what_an_earlier_version_wrote_is_read() -> None:
+    device = {
+        "device_id": "GPU-1", "name": "GPU 0", "memory_total_mb": 8.0, "memory_free_mb": 4.0,
+        "left_mb": 2.0, "max_tasks": 1,
+    }  # fmt: skip
+    told = {
+        "schema_version": 1, "queue_id": "q", "queue_name": "n", "host": "h", "pid": 1,
+        "started_at": "", "updated_at": "", "state": "running", "devices": [device], "tasks": [],
+    }  # fmt: skip
+    snapshot = Snapshot.from_dict(told)
+    assert (snapshot.dashboard, snapshot.tensorboard_tunnel) == ("", "")
+    (read,) = snapshot.devices
+    assert (read.utilisation_percent, read.other_users, read.host) == (None, (), "")
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=40), st.integers(0, 13))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from lfadsq.queue.control import ControlFolder
+from lfadsq.queue.status import Snapshot
 
 from ..conftest import QUEUE_PROGRAM, attempts_of, is_alive, spec_of, wait_until
 from .conftest import ROOT, free_port, pids_of, stepper, steps_of, wait_gone
@@ -21,18 +26,21 @@ from .conftest import ROOT, free_port, pids_of, stepper, steps_of, wait_gone
 class Dask:
     """A scheduler and workers, as a user starts them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_dashboard: bool = False) -> None:
         self.folder = folder
+        self._page = ["--dashboard-address", "127.0.0.1:0"] if with_dashboard else []
         self.address = f"tcp://127.0.0.1:{free_port()}"
         port = self.address.rpartition(":")[2]
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port)
+        page = self._page or ["--no-dashboard"]
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port, *page)
         self.workers = [self._start("worker", self.address, "--no-nanny", "--nthreads", "1")]
         self.workers.append(self._start("worker", self.address, "--nworkers", "1"))
 
     def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{kind}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options, "--no-dashboard"],
+                [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options]
+                + (["--no-dashboard"] if kind == "worker" else []),
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -58,8 +66,10 @@ class Dask:
 
 
 @pytest.fixture
-def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
-    made = Dask(tmp_path_factory.mktemp("dask"))
+def dask(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Dask]:
+    made = Dask(tmp_path_factory.mktemp("dask"), with_dashboard=getattr(request, "param", False))
     yield made
     made.end()
 
@@ -109,6 +119,39 @@ def test_tasks_run_on_the_workers_that_are_there_and_nothing_of_the_queue_stays(
 
     wait_until(lambda: not any("lfadsq" in words for words in children()), "guards end", 10)
     assert all(map(is_alive, [dask.scheduler.pid, *workers]))
+    assert "ashboard" not in said, "it has none"
+
+
+@pytest.mark.parametrize("dask", [True], indirect=True)
+def test_the_dashboard_of_the_scheduler_is_shown_with_its_tunnel(
+    dask: Dask, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    go_on = tmp_path / "go on"
+    queue = start([spec_of(tmp_path, "t", f"until [ -e '{go_on}' ]; do sleep 0.1; done")])
+    control = ControlFolder.of(tmp_path)
+
+    def shown() -> Snapshot | None:
+        return next((s for s, lives in control.queues() if lives and s.dashboard), None)
+
+    snapshot = wait_until(shown, "the queue shows it", 40)
+    match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/status", snapshot.dashboard)
+    assert match, snapshot
+    with urllib.request.urlopen(snapshot.dashboard, timeout=10) as page:
+        assert page.status == 200
+    tunnel = rf"ssh -N -L 8787:127\.0\.0\.1:{match[1]} \S+@\S+"
+    assert re.fullmatch(tunnel, snapshot.dashboard_tunnel)
+    for words in (["queue", "status"], ["status"]):
+        told = subprocess.run(
+            [sys.executable, "-m", "lfadsq", *words, str(tmp_path)],
+            capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ).stdout  # fmt: skip
+        assert f"Dask dashboard: {snapshot.dashboard}" in told
+        assert snapshot.dashboard_tunnel in told
+    go_on.touch()
+    assert queue.wait(60) == 0, (tmp_path / "queue.log").read_text()
+    said = (tmp_path / "queue.log").read_text()
+    assert f"Dask dashboard: {snapshot.dashboard}\n  from your own computer: ssh" in said
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ def _machine(name: str = "w1", address: str = "tls://a:1", **given: object) -> M
     is_leaving=st.booleans(),
     sessions=st.dictionaries(st.integers(1, 1 << 22), st.floats(0, 1e6)),
     power_w=st.none() | st.floats(0, 1000),
+    users=st.lists(_TEXT, max_size=3),
 )
 def test_a_machine_survives_its_journey(
     name: str,
@@ -41,8 +42,15 @@ def test_a_machine_survives_its_journey(
     is_leaving: bool,
     sessions: dict[int, float],
     power_w: float | None,
+    users: list[str],
 ) -> None:
-    device = replace(GPU, taken_mb_by_session=sessions, utilisation_percent=93.0, power_w=power_w)
+    device = replace(
+        GPU,
+        taken_mb_by_session=sessions,
+        utilisation_percent=93.0,
+        power_w=power_w,
+        other_users=tuple(users),
+    )
     machine = Machine(
         name, "tls://a:1", host, devices=(device,), left_s=left_s, is_leaving=is_leaving
     )
@@ -111,14 +119,19 @@ def test_a_machine_that_takes_nothing_is_closed(change: dict[str, str], words: s
 
 def test_a_silent_machine_is_closed_until_it_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
-    busy = replace(_machine(), devices=(replace(GPU, utilisation_percent=93, power_w=300),))
+    at_work = replace(
+        GPU, utilisation_percent=93, power_w=300, temperature_c=70, other_users=("ada",)
+    )
+    busy = replace(_machine(), devices=(at_work,))
     machines.note(busy)
-    assert machines.measure()[0].power_w == 300
+    seen = machines.measure()[0]
+    assert (seen.power_w, seen.other_users, seen.host) == (300, ("ada",), busy.host)
     now_s = time.monotonic()
     monkeypatch.setattr(module.time, "monotonic", lambda: now_s + 31)
     (device,) = machines.measure()
     assert "silent for 31 s" in device.closed_because
     assert (device.utilisation_percent, device.power_w) == (None, None)
+    assert (device.temperature_c, device.other_users) == (None, ())
     machines.note(busy)
     (device,) = machines.measure()
     assert device.closed_because == ""
@@ -140,7 +153,7 @@ def test_news_is_what_matters() -> None:
     assert machines.note(_machine()) == (False, False)
     a_little = replace(_machine(left_s=5.0), devices=(replace(GPU, memory_free_mb=30010),))
     assert machines.note(a_little) == (False, False)
-    at_work = replace(GPU, utilisation_percent=93, power_w=300)
+    at_work = replace(GPU, utilisation_percent=93, temperature_c=80, other_users=("ada",))
     assert machines.note(replace(_machine(), devices=(at_work,))) == (False, False)
     much = replace(_machine(), devices=(replace(GPU, memory_free_mb=10000),))
     assert machines.note(much) == (False, True)

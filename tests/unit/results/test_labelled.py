@@ -1,0 +1,264 @@
+"""Posterior means with labelled axes, read when they are used."""
+
+from __future__ import annotations
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import xarray as xr
+
+from lfadsq.paths import DataPaths, RunPaths
+from lfadsq.results.posterior_means import PosteriorMeans
+
+KIND = "posterior_push_mean"
+TRAIN, VALID = np.array([2, 3, 5, 6]), np.array([1, 4])  # 1-based, as on disk
+NUM_BINS, NUM_CHANNELS = 5, 3
+SHAPES = {
+    "output_dist_params": (NUM_BINS, NUM_CHANNELS),
+    "factors": (NUM_BINS, 2),
+    "gen_states": (NUM_BINS, 4),
+    "gen_ics": (4,),
+    "controller_outputs": (NUM_BINS, 1),
+    "post_g0_mean": (7,),
+    "post_g0_logvar": (7,),
+    "prior_g0_mean": (7,),
+    "prior_g0_logvar": (7,),
+    "costs": (),
+    "nll_bound_vaes": (),
+    "nll_bound_iwaes": (),
+    "train_steps": (),
+}
+RNG = np.random.default_rng(3)
+VALUES = {key: RNG.uniform(0.1, 2, (6, *shape)) for key, shape in SHAPES.items()}
+COUNTS = RNG.poisson(2, (6, NUM_BINS, NUM_CHANNELS))
+TRUTH = RNG.uniform(1, 50, (6, NUM_BINS, NUM_CHANNELS))
+EXTERNAL = RNG.normal(size=(6, NUM_BINS, 2))
+RAW_BINS = 10  # in a bin
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run as it lies in a collection, with all that a recording may have."""
+    paths = RunPaths(tmp_path / "lorenz" / "param_AbCdEf" / "single_d")
+    data = DataPaths(tmp_path / "lorenz" / "data_GhIjKl" / "single_d")
+    for folder in (paths.lfads_output, data.folder):
+        folder.mkdir(parents=True)
+    with h5py.File(data.input_h5("d"), "w") as stored:
+        for split, numbers in (("train", TRAIN), ("valid", VALID)):
+            stored[f"{split}_inds"] = numbers.astype(float)
+            stored[f"{split}_data"] = COUNTS[numbers - 1]
+            stored[f"{split}_truth"] = TRUTH[numbers - 1] * RAW_BINS
+            stored[f"{split}_ext_input"] = EXTERNAL[numbers - 1] * RAW_BINS
+        stored["conversion_factor"] = [1 / RAW_BINS]
+    write_info(data, np.array([[1.0, 2, 2, 1, 3, 2]]).T)
+    for split, numbers in (("train", TRAIN), ("valid", VALID)):
+        path = paths.output.posterior_means("d", split, KIND)
+        with h5py.File(path, "w") as stored:
+            for key, values in VALUES.items():
+                stored.create_dataset(key, data=values[numbers - 1], compression="gzip")
+    return paths, data
+
+
+def write_info(data, condition_id):
+    variables = {
+        "trainInds": TRAIN.astype(float),
+        "validInds": VALID.astype(float),
+        "seq_timeVector": np.arange(-100.0, -50.0).reshape(-1, 1),
+        "conditionId": condition_id,
+        "counts": np.zeros((NUM_CHANNELS, NUM_BINS * RAW_BINS, 6)),
+    }
+    scipy.io.savemat(data.input_info("d"), variables)
+
+
+def load(run):
+    paths, data = run
+    return PosteriorMeans.load(paths, "d", KIND, 10.0, data)
+
+
+EXPECTED = {
+    "output_means": ("trial time channel", VALUES["output_dist_params"]),
+    "rates": ("trial time channel", VALUES["output_dist_params"] * 100),
+    "factors": ("trial time factor", VALUES["factors"]),
+    "generator_states": ("trial time generator_state", VALUES["gen_states"]),
+    "generator_ics": ("trial generator_state", VALUES["gen_ics"]),
+    "controller_outputs": ("trial time controller_output", VALUES["controller_outputs"]),
+    "post_g0_mean": ("trial ic", VALUES["post_g0_mean"]),
+    "post_g0_logvar": ("trial ic", VALUES["post_g0_logvar"]),
+    "prior_g0_mean": ("trial ic", VALUES["prior_g0_mean"]),
+    "prior_g0_logvar": ("trial ic", VALUES["prior_g0_logvar"]),
+    "costs": ("trial", VALUES["costs"]),
+    "nll_bound_vaes": ("trial", VALUES["nll_bound_vaes"]),
+    "nll_bound_iwaes": ("trial", VALUES["nll_bound_iwaes"]),
+    "train_steps": ("trial", VALUES["train_steps"]),
+    "counts": ("trial time channel", COUNTS),
+    "true_rates": ("trial time channel", TRUTH),
+    "external_inputs": ("trial time external_input", EXTERNAL),
+}
+
+
+def test_every_variable_has_its_axes_and_values(run):
+    means = load(run)
+    labelled = means.to_xarray()
+    assert set(labelled.data_vars) == set(EXPECTED) == set(means.variable_names)
+    for name, (dims, values) in EXPECTED.items():
+        assert labelled[name].dims == tuple(dims.split())
+        np.testing.assert_allclose(labelled[name], values, rtol=1e-12)
+        np.testing.assert_allclose(getattr(means, name), values, rtol=1e-12)
+        assert labelled[name].dtype == getattr(means, name).dtype == values.dtype
+        assert labelled[name].attrs["long_name"]
+
+
+def test_trials_and_times_are_labelled(run):
+    means = load(run)
+    labelled = means.to_xarray()
+    assert labelled.trial.values.tolist() == [1, 2, 3, 4, 5, 6]
+    assert labelled.split.values.tolist() == ["valid", "train", "train", "valid", "train", "train"]
+    assert labelled.condition.values.tolist() == [1, 2, 2, 1, 3, 2]
+    assert labelled.time.values.tolist() == [-100, -90, -80, -70, -60]
+    assert means.is_valid.tolist() == [True, False, False, True, False, False]
+    assert means.condition_ids.tolist() == [1, 2, 2, 1, 3, 2]
+    assert means.time_ms.tolist() == labelled.time.values.tolist()
+
+
+def test_units_and_origin_are_told(run):
+    labelled = load(run).to_xarray()
+    units = {name: labelled[name].attrs.get("units") for name in ("rates", "counts", "costs")}
+    assert units == {"rates": "spikes/s", "counts": "spikes/bin", "costs": "nats"}
+    assert labelled.time.attrs["units"] == "ms"
+    assert labelled.attrs == {
+        "dataset": "d",
+        "kind": KIND,
+        "bin_ms": 10.0,
+        "collection": "lorenz",
+        "run": "single_d",
+        "param_hash": "AbCdEf",
+        "data_hash": "GhIjKl",
+    }
+
+
+def test_selections_read_what_they_say(run):
+    labelled = load(run).to_xarray()
+    rates = VALUES["output_dist_params"] * 100
+    np.testing.assert_allclose(labelled.rates[3:5], rates[3:5])
+    np.testing.assert_allclose(labelled.sel(trial=4, time=-80).rates, rates[3, 2])
+    np.testing.assert_allclose(labelled.rates[labelled.split == "valid"], rates[VALID - 1])
+    backwards = labelled.rates.isel(time=slice(None, None, -1), trial=[5, 0, 5])
+    np.testing.assert_allclose(backwards, rates[[5, 0, 5], ::-1])
+    pointwise = labelled.rates.isel(
+        trial=xr.DataArray([1, 2], dims="p"), channel=xr.DataArray([0, 2], dims="p")
+    )
+    np.testing.assert_allclose(pointwise, rates[[1, 2], :, [0, 2]])
+    grouped = labelled.factors.groupby("condition").mean()
+    np.testing.assert_allclose(grouped.sel(condition=1), VALUES["factors"][[0, 3]].mean(axis=0))
+
+
+def test_nothing_is_read_before_it_is_used(run):
+    """Damage within the values does not show as long as nobody asks for them."""
+    paths, _ = run
+    path = paths.output.posterior_means("d", "train", KIND)
+    with h5py.File(path) as stored:
+        chunk = stored["gen_states"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
+    path.write_bytes(content)
+    means = load(run)
+    labelled = means.to_xarray()
+    np.testing.assert_allclose(labelled.factors, VALUES["factors"])
+    np.testing.assert_allclose(labelled.generator_states.sel(trial=4), VALUES["gen_states"][3])
+    for read in (lambda: means.generator_states, lambda: labelled.generator_states.values):
+        with pytest.raises(OSError, match=f"{path.name}.*damaged"):
+            read()
+
+
+def test_pickles_and_files_keep_everything(run, tmp_path):
+    means = load(run)
+    labelled = means.to_xarray()
+    copy = pickle.loads(pickle.dumps(labelled))
+    xr.testing.assert_identical(copy, labelled)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(means)).factors, means.factors)
+    labelled.to_netcdf(tmp_path / "all.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "all.nc", engine="h5netcdf") as stored:
+        xr.testing.assert_equal(stored, labelled)
+
+
+def test_dask_arrays_can_be_had(run):
+    chunked = load(run).to_xarray().chunk(trial=2)
+    assert chunked.rates.chunks is not None
+    np.testing.assert_allclose(chunked.rates.mean("trial"), load(run).rates.mean(axis=0))
+
+
+def test_what_is_changed_in_memory_does_not_show_elsewhere(run):
+    means = load(run)
+    labelled = means.to_xarray()
+    labelled["factors"][0] = 7.0
+    np.testing.assert_array_equal(means.to_xarray().factors, VALUES["factors"])
+    np.testing.assert_array_equal(means.factors, VALUES["factors"])
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (np.array(["left", "right", "", "left", "up", "up"], dtype=object), None),
+        (np.array([1.5, np.nan, 2, 2, 2, 1]), None),
+        (np.empty((0, 0)), []),
+    ],
+)
+def test_conditions_are_read_as_the_recording_has_them(run, written, expected):
+    write_info(run[1], written)
+    means = load(run)
+    if expected == []:
+        assert means.condition_ids is None
+        assert "condition" not in means.to_xarray().coords
+    else:
+        np.testing.assert_array_equal(means.condition_ids, np.array(written.tolist()))
+        np.testing.assert_array_equal(means.to_xarray().condition, np.array(written.tolist()))
+
+
+def test_conditions_of_numbers_and_text_become_text_as_labels(run):
+    cell = np.empty(6, dtype=object)
+    cell[:] = [1.0, "left", 2.5, 1.0, np.empty((0, 0)), "left"]
+    write_info(run[1], cell)
+    means = load(run)
+    assert means.condition_ids.tolist() == [1.0, "left", 2.5, 1.0, None, "left"]
+    assert means.to_xarray().condition.values.tolist() == ["1", "left", "2.5", "1", "", "left"]
+
+
+def test_without_the_runs_input_the_rest_can_be_read(run, caplog):
+    run[1].input_h5("d").unlink()
+    means = load(run)
+    assert means.counts is means.true_rates is means.external_inputs is None
+    np.testing.assert_array_equal(means.factors, VALUES["factors"])
+    assert means.condition_ids.tolist() == [1, 2, 2, 1, 3, 2]
+    assert "counts" not in means.to_xarray()
+    (said,) = caplog.messages
+    assert str(run[1].input_h5("d")) in said
+
+
+def test_recordings_without_truth_and_inputs_have_none(run):
+    with h5py.File(run[1].input_h5("d"), "a") as stored:
+        for split in ("train", "valid"):
+            del stored[f"{split}_truth"], stored[f"{split}_ext_input"]
+    means = load(run)
+    assert means.true_rates is means.external_inputs is None
+    np.testing.assert_array_equal(means.counts, COUNTS)
+
+
+def test_gaussian_output_has_neither_rates_nor_their_units(run):
+    paths, data = run
+    for split, numbers in (("train", TRAIN), ("valid", VALID)):
+        with h5py.File(paths.output.posterior_means("d", split, KIND), "a") as stored:
+            del stored["output_dist_params"]
+            means = VALUES["output_dist_params"][numbers - 1]
+            stored["output_dist_params"] = np.concatenate([means, means**2], axis=2)
+        with h5py.File(data.input_h5("d"), "a") as stored:
+            del stored[f"{split}_data"]
+            stored[f"{split}_data"] = COUNTS[numbers - 1] + 0.5
+    labelled = load(run).to_xarray()
+    assert "rates" not in labelled
+    np.testing.assert_array_equal(labelled.output_variances, VALUES["output_dist_params"] ** 2)
+    np.testing.assert_array_equal(labelled.counts, COUNTS + 0.5)
+    assert "units" not in labelled.output_means.attrs
+    assert "units" not in labelled.counts.attrs
