@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from lfadsq.cli.targets import collection_option, printable
+from lfadsq.cli.targets import collection_option
 from lfadsq.errors import StorageError
+from lfadsq.texts import printable
 
 __all__ = ["report"]
 

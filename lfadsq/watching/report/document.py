@@ -9,13 +9,13 @@ from pathlib import Path
 
 from lfadsq.paths import RunPaths
 from lfadsq.queue.failures import last_lines, log_tail
+from lfadsq.texts import harmless
 from lfadsq.watching.collection_status import (
     BestRun,
     CollectionStatus,
     read_collection_status,
 )
 from lfadsq.watching.gpu_history import GpuHistory
-from lfadsq.watching.log_text import harmless
 from lfadsq.watching.quick_reading import making_many_objects
 from lfadsq.watching.report.attempts import (
     RunRecords,

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from lfadsq.queue.records import iso_time
-from lfadsq.queue.texts import duration_text, hours_text
+from lfadsq.texts import duration_text, harmless, hours_text
 from lfadsq.watching.collection_status import BestRun
-from lfadsq.watching.log_text import harmless
 from lfadsq.watching.report.document import RunReport
 from lfadsq.watching.run_status import RunState
 

@@ -18,8 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from lfadsq.errors import TemplateError
-from lfadsq.queue.texts import hours_text
-from lfadsq.watching.log_text import harmless
+from lfadsq.texts import harmless, hours_text
 from lfadsq.watching.report.document import RunReport
 from lfadsq.watching.report.gpu_series import DeviceSeries, GpuSeries
 from lfadsq.watching.report.head import head_of

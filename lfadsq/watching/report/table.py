@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lfadsq.queue.texts import duration_text
-from lfadsq.watching.log_text import harmless
+from lfadsq.texts import duration_text, harmless
 from lfadsq.watching.report.document import ReportRun, RunReport
 from lfadsq.watching.report.hyperparameters import HyperParam
 
