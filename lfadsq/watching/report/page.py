@@ -34,6 +34,7 @@ GENERATOR = "lfadsq report"
 """Content of the page's ``meta`` element of that name, by which a report is known."""
 
 _FOLDER = "report"
+# uplot.min.js and .css are dist/uPlot.iife.min.js and dist/uPlot.min.css of uPlot 1.6.32, from npm.
 _SCRIPTS = (
     "uplot.min.js",
     "data.js",

@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from lfadsq.queue.records import Cause
+from lfadsq.results.fit_log import FitLog
 from lfadsq.watching.report.document import collect
 from lfadsq.watching.report.page import page_of
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "report_many_runs.py"
-NUM_RUNS = 24
+NUM_RUNS = 56
 
 
 def load_benchmark() -> Any:
@@ -269,6 +270,7 @@ def test_a_run_selected_in_the_table_stands_out_everywhere(browser: Any, report:
         button = page.locator("#runs-table button.run").nth(3)
         button.click()
         assert button.get_attribute("aria-pressed") == "true"
+        page.mouse.move(5, 5)  # what it points at stands out too
         for chart, was in zip(charts, before, strict=True):
             assert ink(page, chart, 1) != was
         assert page.inner_text("#shown").endswith("1 selected")
@@ -293,7 +295,14 @@ def test_a_run_picked_in_a_chart_is_marked_in_the_table(
             if page.locator("tr.hovered").count():
                 break
         name = page.inner_text("tr.hovered button")
-        assert name in page.inner_text("#tip")
+        told = page.inner_text("#tip")
+        assert name in told
+        if chart == "curves-chart":
+            found = re.search(r"epoch (\d+): validation ([\d.]+), training ([\d.]+)", told)
+            assert found
+            log = FitLog.load(report.parent / "sweep" / name / "lfadsOutput" / "fitlog.csv")
+            assert float(found[2]) == log.total_valid[int(found[1]) - 1]
+            assert float(found[3]) == log.total_train[int(found[1]) - 1]
         assert "gen_dim = " in page.inner_text("#tip")
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
         assert page.inner_text("#runs-table tr.selected button") == name
@@ -411,6 +420,7 @@ def test_on_a_phone_only_tables_scroll_sideways(browser: Any, report: Path) -> N
 def test_paper_holds_all_rows_and_charts_and_no_controls(browser: Any, report: Path) -> None:
     with opened(browser, report, color_scheme="dark") as page:
         folded = page.locator("details:not([open])").count()
+        assert folded
         page.evaluate(
             """() => addEventListener('beforeprint', () => {
                 window.printed = document.querySelector('#sweep-chart canvas').style.width;
@@ -480,7 +490,9 @@ def test_nothing_in_the_page_can_reach_a_network_or_run(browser: Any, report: Pa
 
 def test_names_do_no_harm(browser: Any, sweep: Any, tmp_path: Path) -> None:
     evil = "<img src=x onerror=boom()>\"'&amp;{{x}}\u202e漢é"
-    sweep.write_summary("c_a=</script><script>boom()</script>", "c_a=1", "c_a=<!--<script>")
+    sweep.write_summary(
+        "c_a=</script><script>boom()</script>", "c_a=</script/x>", "c_a=<!--<script/"
+    )
     folder = sweep.folder / "param_hash01" / evil
     (folder / "lfadsOutput").mkdir(parents=True)
     (folder / "lfadsInput").mkdir()
