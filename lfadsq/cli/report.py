@@ -41,8 +41,8 @@ def report(path: Path | None, output: Path | None, open_it: bool, collection: Pa
     select, sort, filter, zoom, print. Mail it: it holds paths, names and logs of the collection,
     and nothing of the recordings themselves.
 
-    Nothing in the collection is changed. Runs may be at work, or trained by hand or by LFADS Run
-    Manager; of those it is not known when and where.
+    Nothing in the collection is changed, and queues may be at work. Runs that were trained by hand
+    or by LFADS Run Manager have curves and scores too; when and where they ran is not known.
 
     \b
     Examples:
