@@ -207,14 +207,13 @@ def plotly_page(report: Path, file: Path, most_points: int) -> None:
     """Write the same curves as plotly draws them."""
     import plotly.graph_objects as go
 
-    from lfadsq.watching.report.curves import curve_of, read_costs_of_run
+    from lfadsq.results.fit_log import FitLog
+    from lfadsq.watching.report.curves import curve_of
 
     figure = go.Figure()
     for path in sorted(report.glob("param_*/*/lfadsOutput/fitlog.csv")):
-        costs = read_costs_of_run(str(path))
-        if costs is not None:
-            curve = curve_of(costs, most_points)
-            figure.add_trace(go.Scattergl(x=curve.epochs, y=curve.valid, mode="lines"))
+        curve = curve_of(FitLog.load(path), most_points)
+        figure.add_trace(go.Scattergl(x=curve.epochs, y=curve.valid, mode="lines"))
     figure.update_layout(showlegend=False)
     figure.write_html(file, include_plotlyjs=True)
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from lfadsq.errors import ConfigError, DatasetError, RunNotFoundError
-from lfadsq.files import storage_errors
+from lfadsq.errors import ConfigError, DatasetError
 from lfadsq.manager.counts import DatasetCounts
 from lfadsq.manager.datasets import Dataset
-from lfadsq.manager.displays import attribute_lines, class_title, short_path
+from lfadsq.manager.displays import attribute_lines, short_path
 from lfadsq.manager.params import RunParams
+from lfadsq.manager.run_results import RunResults
 from lfadsq.manager.run_specs import RunSpec
 from lfadsq.paths import CollectionPaths, DataPaths, RunPaths
 
 if TYPE_CHECKING:
     from lfadsq.manager.alignment import MultisessionAlignmentTool
-    from lfadsq.results.fit_log import FitLog
-    from lfadsq.results.model_trained_params import ModelTrainedParams
-    from lfadsq.results.posterior_means import PosteriorMeans
 
 __all__ = ["Run", "RunSpec"]
 
@@ -27,7 +24,7 @@ _SINGLE = "useSingleDatasetAlignmentMatrix"
 _FIRST_VERSION_WITH_SINGLE_DATASET_ALIGNMENT = 20171107
 
 
-class Run:
+class Run(RunResults):
     """One model: one setting of hyperparameters on the datasets of one run specification.
 
     Override `generate_counts_for_dataset` to say how your recordings become spike counts.
@@ -72,11 +69,6 @@ class Run:
         return self.run_spec.name
 
     @property
-    def path(self) -> Path:
-        """The folder of the run."""
-        return self.paths.folder
-
-    @property
     def data_path(self) -> Path:
         """The folder of its prepared data."""
         return self.data_paths.folder
@@ -87,11 +79,6 @@ class Run:
         return self.run_spec.datasets
 
     @property
-    def dataset_names(self) -> tuple[str, ...]:
-        """Names of the datasets."""
-        return self.run_spec.dataset_names
-
-    @property
     def num_datasets(self) -> int:
         """Number of datasets."""
         return self.run_spec.num_datasets
@@ -100,23 +87,6 @@ class Run:
     def is_done(self) -> bool:
         """Whether the run is finished."""
         return self.paths.done.exists()
-
-    def check_posterior_means_exist(self) -> bool:
-        """Tell whether its posterior means are there, of all datasets, of ``posterior_mean_kind``.
-
-        Raises
-        ------
-        StorageError
-            If the system does not let us look.
-        """
-        kind = self.params.posterior_mean_kind
-        files = [
-            self.paths.output.posterior_means(name, split, kind)
-            for name in self.dataset_names
-            for split in ("train", "valid")
-        ]
-        with storage_errors(self.path, "read"):
-            return all(path.is_file() for path in files)
 
     @property
     def uses_alignment_matrix(self) -> bool:
@@ -273,116 +243,6 @@ class Run:
         options = AlignmentOptions.of_params(self.params)
         averages = [average_for_alignment(self, dataset) for dataset in self.datasets]
         return MultisessionAlignmentTool(averages, options)
-
-    def load_posterior_means(self, dataset_name: str | None = None) -> PosteriorMeans:
-        """Read what the trained model infers for every trial of a dataset.
-
-        Parameters
-        ----------
-        dataset_name : str, optional
-            Which dataset; a run on a single one needs no name.
-
-        Returns
-        -------
-        PosteriorMeans
-
-        Raises
-        ------
-        RunNotFoundError
-            If the run has no such dataset, or has several and none is named.
-        ResultNotReadyError
-            If the run has not been trained and sampled.
-        ResultShapeError
-            If a file is damaged or does not fit the run's input.
-        """
-        from lfadsq.results.posterior_means import PosteriorMeans
-
-        name = self._dataset_name(dataset_name)
-        kind, bin_ms = self.params.posterior_mean_kind, self.params.spikeBinMs
-        return PosteriorMeans.load(self.paths, name, kind, bin_ms, self.data_paths)
-
-    def load_input_info(self, dataset_name: str | None = None) -> dict[str, Any]:
-        """Read what is known about the trainer's input of a dataset, ``inputInfo_<dataset>.mat``.
-
-        Parameters
-        ----------
-        dataset_name : str, optional
-            Which dataset; a run on a single one needs no name.
-
-        Returns
-        -------
-        dict of str to object
-            ``trainInds``, ``validInds`` (from 1), ``conditionId``, ``seq_timeVector`` [ms],
-            ``seq_binSizeMs`` [ms], ``counts`` (channel, time, trial) [spikes/bin],
-            ``paramInputDataHash`` and what else is in the file.
-
-        Raises
-        ------
-        RunNotFoundError
-            If the run has no such dataset, or has several and none is named.
-        ConfigError
-            If the run is not prepared.
-        DatasetError
-            If the file is damaged.
-        """
-        from lfadsq.manager.input_info import read_input_info
-
-        name = self._dataset_name(dataset_name)
-        # The link of a collection that was moved may lead to where it was, or nowhere.
-        own, linked = self.data_paths.input_info(name), self.paths.input_info(name)
-        return read_input_info(own if own.exists() else linked)
-
-    def _dataset_name(self, asked_for: str | None) -> str:
-        names = self.dataset_names
-        if asked_for is None and len(names) == 1:
-            return names[0]
-        if asked_for is None or asked_for not in names:
-            asked = "no dataset was named" if asked_for is None else f"not {asked_for!r}"
-            raise RunNotFoundError(
-                f"{self.generate_title()} has {len(names)} datasets, {asked}",
-                f"give one of {', '.join(names)}",
-            )
-        return asked_for
-
-    def load_fit_log(self) -> FitLog:
-        """Read the costs of the training, epoch by epoch; it may still be running.
-
-        Raises
-        ------
-        ResultNotReadyError
-            If the training has not finished an epoch.
-        """
-        from lfadsq.results.fit_log import FitLog
-
-        return FitLog.load(self.paths.output.fit_log())
-
-    def load_model_trained_params(self) -> ModelTrainedParams:
-        """Read the weights of the trained model.
-
-        Returns
-        -------
-        ModelTrainedParams
-            Those of datasets in the order of the run.
-
-        Raises
-        ------
-        ResultNotReadyError
-            If the run has not written them.
-        ResultShapeError
-            If the file holds no model, or that of another run.
-        StorageError
-            If it cannot be read.
-        """
-        from lfadsq.results.model_trained_params import ModelTrainedParams
-
-        return ModelTrainedParams.load(self.paths.output.model_params, self.dataset_names)
-
-    def generate_title(self) -> str:
-        """Describe the run in one line."""
-        return (
-            f'{class_title(type(self))} "{self.name}" {self.params.param_hash_string} '
-            f"{self.params.data_hash_string}"
-        )
 
     def _repr_html_(self) -> str:
         from lfadsq.manager.html import run_html

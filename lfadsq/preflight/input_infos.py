@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from lfadsq.datasets.mat_elements import check_mat5
 from lfadsq.datasets.matlab import read_hdf5
 from lfadsq.files import check_readable
 from lfadsq.manager.param_values import DATA_PREFIX
@@ -28,10 +27,6 @@ _NAMES = (
     "seq_binSizeMs",
     "conditionId",
 )
-_HEADER_BYTES = 128
-_TAG = struct.Struct("<2I")
-_COMPRESSED = 15
-_PIECE_BYTES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +75,7 @@ def read_input_info(path: Path, *, whole: bool = False) -> InputInfo:
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as stored:
                 return _info_of(path, read_hdf5(stored, _NAMES))
-        _check_elements(path, whole=whole)
+        check_mat5(path, whole=whole)
         return _info_of(path, scipy.io.loadmat(path, appendmat=False, variable_names=list(_NAMES)))
     # The readers raise whatever the damaged bytes make them stumble over.
     except Exception as error:
@@ -134,39 +129,3 @@ def _condition(value: Any) -> float | str:
     if array.dtype.kind == "O":
         return _condition(array.ravel()[0])
     return str(value)
-
-
-# --- is it whole? ---------------------------------------------------------------------------------
-
-
-def _check_elements(path: Path, *, whole: bool) -> None:
-    """Refuse a MAT v5 file that was cut short; with `whole`, also one with damaged contents."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        header = stream.read(_HEADER_BYTES)
-        # Version 4 has no such header, and MATLAB on big-endian machines wrote "MI".
-        if len(header) < _HEADER_BYTES or header[126:] != b"IM":
-            return
-        while stream.tell() < size:
-            tag = stream.read(_TAG.size)
-            if len(tag) < _TAG.size:
-                raise ValueError("it is truncated")
-            kind, num_bytes = _TAG.unpack(tag)
-            end = stream.tell() + num_bytes
-            if end > size:
-                raise ValueError(f"it is truncated: {size} bytes, of {end} or more")
-            if whole and kind == _COMPRESSED:
-                _decompress(stream, num_bytes)
-            stream.seek(end)
-
-
-def _decompress(stream: BinaryIO, num_bytes: int) -> None:
-    decompressor = zlib.decompressobj()
-    while num_bytes > 0:
-        piece = stream.read(min(num_bytes, _PIECE_BYTES))
-        num_bytes -= len(piece)
-        while piece and not decompressor.eof:
-            decompressor.decompress(piece, _PIECE_BYTES)
-            piece = decompressor.unconsumed_tail
-    if not decompressor.eof:
-        raise ValueError("one of its variables is incomplete")

@@ -26,7 +26,7 @@ def fit_log_html(log: FitLog) -> str:
     about = [
         Attribute("epochs", str(log.num_epochs)),
         Attribute("steps", str(log.step[-1]) if log.num_epochs else "0"),
-        Attribute("lowest validation cost", f"{log.lowest_total_valid:.2f}"),
+        Attribute("lowest validation cost", _lowest_text(log)),
     ]
     last = range(max(log.num_epochs - _NUM_LAST, 0), log.num_epochs)
     columns = ("total_train", "total_valid", "recon_valid", "kl_valid", "l2")
@@ -44,6 +44,11 @@ def fit_log_html(log: FitLog) -> str:
         _curves(log.total_train, log.total_valid),
         table(("epoch", "step", *columns), rows, len(last)),
     )
+
+
+def _lowest_text(log: FitLog) -> str:
+    lowest = log.lowest_valid
+    return "none yet" if lowest is None else f"{lowest.total_valid:.2f}"
 
 
 def _curves(train: npt.NDArray[np.float64], valid: npt.NDArray[np.float64]) -> str:
@@ -85,12 +90,10 @@ def posterior_means_html(means: PosteriorMeans) -> str:
             note=f"{len(means.train_inds)} of training, {len(means.valid_inds)} of validation",
         ),
     ]
-    arrays = ((name, means.lazy(name)) for name in means.variable_names)
-    rows = [
-        (name, " x ".join(map(str, array.shape)), str(array.dtype))
-        for name, array in arrays
-        if array is not None
-    ]
+    arrays, problem = means.describe()
+    if problem:
+        about.append(Attribute("cannot be read", problem))
+    rows = [(name, " x ".join(map(str, array.shape)), str(array.dtype)) for name, array in arrays]
     return display(
         f'{type(means).__name__} "{means.dataset_name}"',
         attributes(about),

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from lfadsq.datasets.mat_elements import check_mat5
 from lfadsq.datasets.matlab import read_hdf5, read_mat5
 from lfadsq.errors import ResultShapeError
 from lfadsq.files import check_readable, storage_errors
@@ -148,6 +149,7 @@ def _read_info(path: Path, split: TrialSplit) -> tuple[npt.NDArray[Any] | None, 
             with h5py.File(path, "r") as stored:
                 values = read_hdf5(stored, names)
         else:
+            check_mat5(path)
             values = read_mat5(path, names)
         times = np.ravel(np.asarray(values.get(_TIMES, ()), dtype=np.float64))
         conditions = condition_array(values.get(_CONDITIONS))

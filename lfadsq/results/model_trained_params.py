@@ -6,19 +6,17 @@ here are those of the class in LFADS Run Manager, which has none for gaussian ou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, get_origin, get_type_hints
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from lfadsq.errors import ResultNotReadyError, ResultShapeError
-from lfadsq.files import check_readable, storage_errors
+from lfadsq.results.weight_files import named_datasets, read_weights
 
 __all__ = ["ModelTrainedParams"]
 
@@ -26,9 +24,6 @@ Array = npt.NDArray[np.floating[Any]]
 
 _MS_PER_S = 1000.0
 _CLIP_VALUE = 80.0  # as the trainer keeps log rates within, before it exponentiates them
-_PREFIX = re.compile(r"^(LFADS_)*")
-_SLOTS = ("_Adam", "_Adam_1")
-_OF_DATASET = re.compile(r"(?:x_2_infac|glm_fac_2_(?:logrates|means|logvars))_(.+)\.h5_[Wb]")
 
 
 # What stands beside each of these types is the key in the file, without its prefix.
@@ -230,13 +225,13 @@ numpy.ndarray, shape (infac + ic_enc, 2 * ic_enc)
                 f"{path} is not there",
                 "train the run first, or run its lfads_write_model_params.sh",
             )
-        values = _read(path)
+        values = read_weights(path)
         if "gen_gen_2_fac_W" not in values:
             raise ResultShapeError(
                 f"{path} holds no LFADS_gen_gen_2_fac_W:0, so it is no file of an LFADS model",
                 "give the file model_params of a run",
             )
-        known = sorted({found[1] for key in values if (found := _OF_DATASET.fullmatch(key))})
+        known = named_datasets(values)
         names = tuple(known if dataset_names is None else dataset_names)
         strangers = [name for name in names if known and name not in known]
         if strangers:
@@ -253,6 +248,25 @@ numpy.ndarray, shape (infac + ic_enc, 2 * ic_enc)
                 weights[attribute] = values.get(key)
         step = values.get("global_step")
         return cls(names, None if step is None else int(np.ravel(step)[0]), **weights)
+
+    def to_dict(self) -> dict[str, Array | dict[str, Array]]:
+        """Give the weights that the model has, by the names of the attributes.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray or dict
+            Read-ins and read-outs are dicts by the name of the dataset. It is what
+            ``scipy.io.savemat`` takes, if datasets have names that MATLAB takes for fields.
+        """
+        weights: dict[str, Array | dict[str, Array]] = {}
+        for name in _keys():
+            value = getattr(self, name)
+            if isinstance(value, Mapping):
+                if value:
+                    weights[name] = dict(value)
+            elif value is not None:
+                weights[name] = value
+        return weights
 
     @property
     def num_datasets(self) -> int:
@@ -375,14 +389,3 @@ def _keys() -> Mapping[str, str]:
     return {
         name: hint.__metadata__[0] for name, hint in hints.items() if get_origin(hint) is Annotated
     }
-
-
-def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
-    check_readable(path)
-    values = {}
-    with storage_errors(path, "read"), h5py.File(path) as stored:
-        for key, value in stored.items():
-            name = _PREFIX.sub("", key.removesuffix(":0"))
-            if isinstance(value, h5py.Dataset) and not name.endswith(_SLOTS):
-                values[name] = value[()]
-    return values

@@ -11,18 +11,30 @@ import numpy as np
 from lfadsq.errors import ResultNotReadyError, ResultShapeError
 from lfadsq.files import storage_errors
 from lfadsq.paths import RunPaths
+from lfadsq.results.available import OLD_KINDS
 from lfadsq.results.trial_arrays import FileTrials, TrialArray, TrialValues
 from lfadsq.results.trial_split import TrialSplit
 from lfadsq.results.variables import FILE_KEYS, REQUIRED
 
-__all__ = ["find_posterior_means"]
+__all__ = ["find_posterior_means", "posterior_means_path"]
 
 _log = logging.getLogger(__name__)
 
 _OUTPUT = REQUIRED[0]
-_OLD_KINDS = {"posterior_sample_and_average": "posterior_sample"}
 # Without a controller there is nothing to be missed.
 _NOT_MISSED = "controller_outputs"
+
+
+def posterior_means_path(paths: RunPaths, dataset_name: str, split: str, kind: str) -> Path:
+    """Give the file of posterior means of a dataset: that of an older name, if only it is there.
+
+    Parameters are those of `find_posterior_means`, and `split` is ``train`` or ``valid``.
+    """
+    path = paths.output.posterior_means(dataset_name, split, kind)
+    if not path.exists() and kind in OLD_KINDS:
+        older = paths.output.posterior_means(dataset_name, split, OLD_KINDS[kind])
+        return older if older.exists() else path
+    return path
 
 
 def find_posterior_means(
@@ -56,12 +68,17 @@ def find_posterior_means(
     StorageError
         If a file cannot be read, or is damaged.
     """
+    if not split.num_trials:
+        raise ResultShapeError(
+            f"the input of {dataset_name} in {paths.lfads_input} has no trials",
+            "prepare the run again",
+        )
     remedy = f"sample again: bash {paths.posterior_mean_script}"
     files: dict[Path, dict[str, h5py.Dataset]] = {}
     positions = {}
     for name, trials in split.positions.items():
         if len(trials):
-            path = _path_of(paths, dataset_name, name, kind)
+            path = posterior_means_path(paths, dataset_name, name, kind)
             shapes = _shapes_of(path)
             _check_output(path, shapes[_OUTPUT][0], len(trials), split.num_channels, remedy)
             files[path], positions[path] = shapes, trials
@@ -98,14 +115,6 @@ def find_posterior_means(
     if output.shape[2] > split.num_channels:
         arrays["output_variances"] = output.columns(split.num_channels, split.num_channels)
     return arrays
-
-
-def _path_of(paths: RunPaths, dataset_name: str, split: str, kind: str) -> Path:
-    path = paths.output.posterior_means(dataset_name, split, kind)
-    if not path.exists() and kind in _OLD_KINDS:
-        older = paths.output.posterior_means(dataset_name, split, _OLD_KINDS[kind])
-        return older if older.exists() else path
-    return path
 
 
 def _shapes_of(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

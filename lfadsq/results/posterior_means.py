@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lfadsq.errors import ConfigError
 from lfadsq.paths import DataPaths, RunPaths
+from lfadsq.results.condition_ids import condition_array
 from lfadsq.results.model_input import ModelInput, load_model_input
 from lfadsq.results.posterior_files import find_posterior_means
 from lfadsq.results.posterior_variables import MS_PER_S, PosteriorVariables
@@ -50,6 +51,8 @@ class PosteriorMeans(PosteriorVariables):
     origin : mapping of str to str
         Where they come from, as far as it is known: ``collection``, ``run``, ``param_hash``,
         ``data_hash``.
+    params : RunParams or None
+        Hyperparameters of the run, if it was loaded by one.
     """
 
     @classmethod
@@ -60,6 +63,7 @@ class PosteriorMeans(PosteriorVariables):
         kind: str,
         spike_bin_ms: float,
         data_paths: DataPaths | None = None,
+        params: Any = None,
     ) -> PosteriorMeans:
         """Find the posterior means of one dataset of a run.
 
@@ -75,6 +79,8 @@ class PosteriorMeans(PosteriorVariables):
             Width of the bins that the model saw [ms].
         data_paths : DataPaths, optional
             Where its prepared data lie, for collections whose links lead elsewhere by now.
+        params : RunParams, optional
+            Hyperparameters of the run, to be kept with its results.
 
         Returns
         -------
@@ -99,6 +105,7 @@ class PosteriorMeans(PosteriorVariables):
             inferred=find_posterior_means(paths, dataset_name, kind, split),
             find_input=partial(load_model_input, paths, dataset_name, data_paths, split),
             origin=_origin(paths, data_paths),
+            params=params,
         )
 
     @classmethod
@@ -141,9 +148,18 @@ class PosteriorMeans(PosteriorVariables):
             given["output_means"] = given.pop("rates") * (bin_ms / MS_PER_S)
         _check_arrays(given)
         num_trials = len(given["output_means"])
-        is_valid = np.zeros(num_trials, dtype=bool)
-        is_valid[np.asarray(valid_inds, dtype=np.int64)] = True
-        conditions = None if condition_ids is None else np.asarray(condition_ids)
+        conditions = None if condition_ids is None else condition_array(condition_ids)
+        if conditions is not None and len(conditions) != num_trials:
+            raise ConfigError(
+                f"condition_ids has {len(conditions)} along trial, other arrays {num_trials}",
+                "give one for each trial",
+            )
+        is_valid = np.isin(np.arange(num_trials), valid_inds)
+        if is_valid.sum() != np.size(valid_inds):
+            raise ConfigError(
+                f"valid_inds {np.asarray(valid_inds).tolist()} are not some of {num_trials} trials",
+                "give indices from 0, each once",
+            )
         known = ModelInput(
             **{name: given.pop(name, None) for name in GIVEN},
             condition_ids=conditions,
@@ -250,17 +266,13 @@ class PosteriorMeans(PosteriorVariables):
         return posterior_means_html(self)
 
     def __repr__(self) -> str:
-        sizes = {name: self.lazy(name) for name in self.variable_names}
+        arrays, problem = self.describe()
         lines = [
             f'{type(self).__name__} "{self.dataset_name}", {self.kind}: {self.num_trials} trials, '
-            f"{len(self.train_inds)} of training and {len(self.valid_inds)} of validation"
+            f"{len(self.train_inds)} of training and {len(self.valid_inds)} of validation",
+            *(f"  {name:<19}{' x '.join(map(str, array.shape))}" for name, array in arrays),
         ]
-        lines += [
-            f"  {name:<19}{' x '.join(map(str, array.shape))}"
-            for name, array in sizes.items()
-            if array is not None
-        ]
-        return "\n".join(lines)
+        return "\n".join([*lines, problem] if problem else lines)
 
 
 def _same(known: ModelInput) -> ModelInput:

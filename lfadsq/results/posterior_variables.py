@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lfadsq.errors import ConfigError, ResultShapeError
+from lfadsq.errors import ConfigError, ResultError, ResultShapeError, StorageError
 from lfadsq.results.model_input import ModelInput
 from lfadsq.results.trial_arrays import TrialArray, TrialValues
 from lfadsq.results.variables import GIVEN, VARIABLES
@@ -43,6 +43,8 @@ class PosteriorVariables:
     origin : mapping of str to str
         Where they come from, as far as it is known: ``collection``, ``run``, ``param_hash``,
         ``data_hash``.
+    params : RunParams or None
+        Hyperparameters of the run, if it was loaded by one.
     """
 
     dataset_name: str
@@ -53,6 +55,7 @@ class PosteriorVariables:
     inferred: Mapping[str, TrialValues]
     find_input: Callable[[], ModelInput] = ModelInput
     origin: Mapping[str, str] = field(default_factory=dict)
+    params: Any = None
 
     # --- of all trials ----------------------------------------------------------------------------
 
@@ -72,6 +75,31 @@ class PosteriorVariables:
         return np.isin(self.trials, self.valid_inds)
 
     @property
+    def num_bins(self) -> int:
+        """Number of bins of a trial."""
+        return self.inferred["output_means"].shape[1]
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels of the dataset."""
+        return self.inferred["output_means"].shape[2]
+
+    @property
+    def num_factors(self) -> int:
+        """Number of factors."""
+        return self.inferred["factors"].shape[2]
+
+    @property
+    def num_generator_units(self) -> int:
+        """Number of units of the generator; 0 if neither its states nor its ICs are there."""
+        return self._length("generator_states") or self._length("generator_ics")
+
+    @property
+    def num_controller_outputs(self) -> int:
+        """Number of inferred inputs; 0 without a controller."""
+        return self._length("controller_outputs")
+
+    @property
     def is_gaussian(self) -> bool:
         """Whether the output is gaussian, and not counts of spikes."""
         return "output_variances" in self.inferred
@@ -82,8 +110,7 @@ class PosteriorVariables:
 
         From the start of the trial, where the recording's own times are not there.
         """
-        num_bins = self.inferred["output_means"].shape[1]
-        return self._input.start_ms + np.arange(num_bins, dtype=np.float64) * self.bin_ms
+        return self._input.start_ms + np.arange(self.num_bins, dtype=np.float64) * self.bin_ms
 
     @property
     def condition_ids(self) -> npt.NDArray[Any] | None:
@@ -266,9 +293,33 @@ class PosteriorVariables:
             return means.scaled(scale)
         return np.asarray(means) * scale
 
+    def describe(self) -> tuple[list[tuple[str, TrialValues]], str]:
+        """Give what a display shows: arrays by name, not read, and what cannot be read."""
+        names, problem = list(self.inferred), ""
+        try:
+            names = list(self.variable_names)
+        except (ResultError, StorageError) as error:
+            problem = str(error)
+        arrays = ((name, self.lazy(name)) for name in names)
+        return [(name, array) for name, array in arrays if array is not None], problem
+
     @cached_property
     def _input(self) -> ModelInput:
-        return self.find_input()
+        given, num_bins = self.find_input(), self.num_bins
+        for name in GIVEN:
+            array: TrialValues | None = getattr(given, name)
+            if array is not None and array.shape[:2] != (self.num_trials, num_bins):
+                raise ResultShapeError(
+                    f"{name} of {self.dataset_name} are of {array.shape[0]} trials of "
+                    f"{array.shape[1]} bins, what was inferred of {self.num_trials} of {num_bins}: "
+                    "the run was prepared anew since",
+                    "train and sample it again",
+                )
+        return given
+
+    def _length(self, name: str) -> int:
+        array = self.inferred.get(name)
+        return 0 if array is None else array.shape[-1]
 
     def _read(self, name: str) -> npt.NDArray[Any] | None:
         array = self.lazy(name)

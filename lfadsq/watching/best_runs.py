@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from lfadsq.errors import ResultError, ResultNotReadyError
+from lfadsq.errors import ResultNotReadyError
 from lfadsq.paths import RunPaths
+from lfadsq.watching.cost_logs import lowest_valid_cost
 
 __all__ = ["best_runs", "run_folders"]
 
@@ -24,35 +24,26 @@ def best_runs(folders: Iterable[Path], number: int) -> list[tuple[Path, float]]:
     Parameters
     ----------
     folders : iterable of Path
-        Run directories. Those without a validation cost, or with a fit log that is none, are left
-        out.
+        Run directories. Those without a validation cost that counts are left out.
     number : int
         At most so many.
 
     Returns
     -------
     list of (Path, float)
-        Best first, each with the cost (`lfadsq.results.fit_log.FitLog.lowest_total_valid`).
+        Best first, each with the cost (`lfadsq.watching.cost_logs.lowest_valid_cost`).
 
     Raises
     ------
     ResultNotReadyError
         If none has a validation cost yet.
-    StorageError
-        If a fit log cannot be read.
     """
-    from lfadsq.results.fit_log import FitLog
-
-    costs = []
-    for folder in folders:
-        try:
-            cost = FitLog.load(RunPaths(folder).output.fit_log()).lowest_total_valid
-        except ResultError:
-            continue
-        if math.isfinite(cost):
-            costs.append((cost, folder))
+    costs = [
+        (cost, folder) for folder in folders if (cost := lowest_valid_cost(folder)) is not None
+    ]
     if not costs:
         raise ResultNotReadyError(
-            "none of these runs has a validation cost yet", "wait for the first epoch to end"
+            "none of these runs has a validation cost yet",
+            "wait until the weights of KL and L2 are full: costs before do not count",
         )
     return [(folder, cost) for cost, folder in sorted(costs)[:number]]

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
+from lfadsq.paths import RunPaths
+from lfadsq.results.lowest_cost import lowest_row
+from lfadsq.watching.progress_files import read_progress
 from lfadsq.watching.quick_reading import read_whole
 
-__all__ = ["NUM_CELLS", "LoggedCosts", "cells_of_log", "costs_of_log", "read_costs"]
+__all__ = ["LoggedCosts", "costs_of_log", "lowest_valid_cost", "read_costs"]
 
-NUM_CELLS = 19
-"""Cells of a line: epoch,%d, step,%d, total,%f,%f, recon,%f,%f, kl,%f,%f, l2,%f, klweight,%f,
-l2weight,%f."""
-
+# Cells of a line: epoch,%d, step,%d, total,%f,%f, recon,%f,%f, kl,%f,%f, l2,%f, klweight,%f,
+# l2weight,%f (FORMATS.md 6).
+_NUM_CELLS = 19
 _EPOCH, _TRAIN, _VALID, _L2, _KL_WEIGHT, _L2_WEIGHT = 1, 5, 6, 14, 16, 18
 _NAMES = {
     0: b"epoch",
@@ -51,6 +54,24 @@ class LoggedCosts(NamedTuple):
     changed_s: float = 0.0
 
 
+def lowest_valid_cost(folder: Path) -> float | None:
+    """Find the lowest validation cost of a run, as a status tells it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run directory.
+
+    Returns
+    -------
+    float or None
+        None if there is none yet, or nothing that can be read.
+    """
+    output = RunPaths(folder).output
+    told = read_progress(str(output.progress)) or read_costs(str(output.fit_log()))
+    return None if told is None else told.lowest_valid_cost
+
+
 def read_costs(path: str) -> LoggedCosts | None:
     """Read a log of costs, also while it is being written.
 
@@ -82,63 +103,38 @@ def costs_of_log(content: bytes) -> LoggedCosts | None:
 
     Notes
     -----
-    The original's rule for ``checkpoint_lve``: the validation cost is lower than any before, the
-    weight of KL is 1, that of L2 is 1 (or there is no L2 cost), and it is not the first epoch of a
-    process. Epochs are counted anew by each process.
+    The lowest cost is by the rule of `lfadsq.results.lowest_cost`.
     """
     content = content[: content.rfind(b"\n") + 1]
     # All lines at once, column by column: at a third of the time that line by line takes.
     cells = content.replace(b"\n", b",").split(b",")
-    if len(cells) % NUM_CELLS == 1:
+    if len(cells) % _NUM_CELLS == 1:
         with suppress(ValueError):
             return _costs_of_cells(cells[:-1])
     return _costs_of_cells(_sound_cells(content))
-
-
-def cells_of_log(content: bytes) -> list[bytes]:
-    """Give the cells of all lines that are understood, `NUM_CELLS` for each, one after the other.
-
-    Parameters
-    ----------
-    content : bytes
-        As in `costs_of_log`.
-    """
-    content = content[: content.rfind(b"\n") + 1]
-    cells = content.replace(b"\n", b",").split(b",")
-    if len(cells) % NUM_CELLS == 1:
-        with suppress(ValueError):
-            _costs_of_cells(cells[:-1])
-            return cells[:-1]
-    return _sound_cells(content)
 
 
 def _costs_of_cells(cells: list[bytes]) -> LoggedCosts | None:
     if not cells:
         return None
     for at, name in _NAMES.items():
-        column = cells[at::NUM_CELLS]
+        column = cells[at::_NUM_CELLS]
         if column[0].strip() != name or column.count(column[0]) != len(column):
             raise ValueError(name)
-    epochs = list(map(int, cells[_EPOCH::NUM_CELLS]))
-    valid = list(map(float, cells[_VALID::NUM_CELLS]))
-    counting = [
-        cost
-        for epoch, before, cost, is_warm in zip(
-            epochs, [math.inf, *epochs], valid, _are_warm(cells), strict=False
-        )
-        if is_warm and epoch > before and not math.isnan(cost)
-    ]
+    epochs = list(map(int, cells[_EPOCH::_NUM_CELLS]))
+    valid = list(map(float, cells[_VALID::_NUM_CELLS]))
+    lowest = lowest_row(epochs, valid, _are_warm(cells))
     return LoggedCosts(
         len(epochs),
-        _finite(float(cells[_TRAIN - NUM_CELLS])),
+        _finite(float(cells[_TRAIN - _NUM_CELLS])),
         _finite(valid[-1]),
-        _finite(min(counting, default=math.inf)),
+        None if lowest is None else valid[lowest],
     )
 
 
 def _are_warm(cells: list[bytes]) -> list[bool]:
-    """Tell of each line whether both weights are 1; that of L2 does not matter if there is none."""
-    weights, l2_weights, l2 = (cells[at::NUM_CELLS] for at in (_KL_WEIGHT, _L2_WEIGHT, _L2))
+    """Tell of each line whether its weights were full, as `epoch_counts` does, but all at once."""
+    weights, l2_weights, l2 = (cells[at::_NUM_CELLS] for at in (_KL_WEIGHT, _L2_WEIGHT, _L2))
     full = {cell for cell in {*weights, *l2_weights} if float(cell) >= 1}
     return [
         weight in full and (l2_weight in full or float(cost) == 0)
@@ -150,7 +146,7 @@ def _sound_cells(content: bytes) -> list[bytes]:
     sound: list[bytes] = []
     for line in content.split(b"\n"):
         cells = line.split(b",")
-        if len(cells) == NUM_CELLS:
+        if len(cells) == _NUM_CELLS:
             with suppress(ValueError):
                 _costs_of_cells(cells)
                 sound += cells

@@ -58,7 +58,7 @@ const curvesView = (() => {
     height: () => (widthOf(box) < 500 ? 300 : 420),
     axes: () => [
       axisLook({ label: "epoch", labelSize: 22, size: 34 }),
-      axisLook({ label: "total cost", labelSize: 20, size: 62, values: (_, ticks) => ticks.map((one) => (one === null ? "" : number(one, 6))) }),
+      axisLook({ label: "total cost [nats/trial]", labelSize: 20, size: 62, values: (_, ticks) => ticks.map((one) => (one === null ? "" : number(one, 6))) }),
     ],
     scales: () => ({ x: {}, y: { distr: isLog() ? 3 : 1, log: 10 } }),
     rangeOf: (key) => found[key],

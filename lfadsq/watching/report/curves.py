@@ -8,45 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfadsq.watching.cost_logs import NUM_CELLS, cells_of_log
-from lfadsq.watching.quick_reading import read_whole
+from lfadsq.results.fit_log import FitLog
+from lfadsq.results.lowest_cost import epoch_counts, lowest_row
 
-__all__ = ["Costs", "Curve", "Scores", "costs_of", "curve_of", "read_costs_of_run", "scores_of"]
+__all__ = ["Curve", "Scores", "curve_of", "scores_of"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 
-# Where the numbers stand in a line of a fit log (`lfadsq.watching.cost_logs`).
-_CELLS = {"epoch": 1, "train": 5, "valid": 6, "recon": 9, "kl": 12, "l2": 14}
-_KL_WEIGHT, _L2_WEIGHT = 16, 18
-
 _CENTS = 100.0
 """Fit logs hold costs with two decimals: as whole hundredths nothing of them is lost."""
-
-
-@dataclass(frozen=True, eq=False)
-class Costs:
-    """Costs of a training, epoch by epoch, each in the order in which they were done.
-
-    Attributes
-    ----------
-    train, valid : numpy.ndarray, shape (epoch,), float64
-        Total costs.
-    recon, kl : numpy.ndarray, shape (epoch,), float64 [nats/trial]
-        Reconstruction and unweighted KL cost of the validation trials.
-    is_warm : numpy.ndarray, shape (epoch,), bool
-        Whether the weights of KL and L2 had come to 1.
-    counts : numpy.ndarray, shape (epoch,), bool
-        Whether ``checkpoint_lve`` could be written after the epoch: it is warm, its validation cost
-        is a number, and it is not the first of a process.
-    """
-
-    train: _Floats
-    valid: _Floats
-    recon: _Floats
-    kl: _Floats
-    is_warm: NDArray[np.bool_]
-    counts: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -58,7 +29,7 @@ class Scores:
     epoch : int
         From 1, all processes of the training counted together.
     valid, train : float
-        Total costs there.
+        Total costs there [nats/trial].
     recon, kl : float
         Of the validation trials there [nats/trial].
     """
@@ -83,7 +54,7 @@ class Curve:
     ----------
     epochs : numpy.ndarray, shape (point,), int64
         From 1, ascending.
-    train, valid : numpy.ndarray, shape (point,), float64
+    train, valid : numpy.ndarray, shape (point,), float64 [nats/trial]
         Total costs there.
     num_epochs : int
         Of the training.
@@ -113,64 +84,26 @@ class Curve:
         }
 
 
-def read_costs_of_run(path: str) -> Costs | None:
-    """Read a ``fitlog.csv``; None if there is none, or nothing of it can be understood."""
-    try:
-        return costs_of(read_whole(path)[0])
-    except OSError:
+def scores_of(log: FitLog) -> Scores | None:
+    """Find the best epoch, by the rule of `lfadsq.results.lowest_cost`; None if none counts."""
+    best = lowest_row(log.epoch.tolist(), log.total_valid.tolist(), _are_warm(log))
+    if best is None:
         return None
+    found = log[best]
+    return Scores(best + 1, found.total_valid, found.total_train, found.recon_valid, found.kl_valid)
 
 
-def costs_of(content: bytes) -> Costs | None:
-    """Read the content of a fit log; None if no line of it is complete and understood."""
-    cells = cells_of_log(content)
-    if not cells:
-        return None
-    columns = {name: _numbers(cells, at) for name, at in _CELLS.items()}
-    is_warm = (_numbers(cells, _KL_WEIGHT) >= 1) & (
-        (_numbers(cells, _L2_WEIGHT) >= 1) | (columns["l2"] == 0)
-    )
-    # Each process counts its epochs anew.
-    is_first = np.diff(columns["epoch"], prepend=np.inf) <= 0
-    return Costs(
-        columns["train"],
-        columns["valid"],
-        columns["recon"],
-        columns["kl"],
-        is_warm,
-        is_warm & ~is_first & np.isfinite(columns["valid"]),
-    )
+def _are_warm(log: FitLog) -> list[bool]:
+    columns = (log.kl_weight, log.l2_weight, log.l2)
+    return list(map(epoch_counts, *(column.tolist() for column in columns)))
 
 
-def _numbers(cells: list[bytes], at: int) -> _Floats:
-    return np.array(cells[at::NUM_CELLS]).astype(np.float64)
-
-
-def scores_of(costs: Costs) -> Scores | None:
-    """Find the best epoch; None if there is none that counts.
-
-    Notes
-    -----
-    The rule is the original's for ``checkpoint_lve``: see `lfadsq.watching.cost_logs`.
-    """
-    if not costs.counts.any():
-        return None
-    best = int(np.argmin(np.where(costs.counts, costs.valid, np.inf)))
-    return Scores(
-        best + 1,
-        float(costs.valid[best]),
-        float(costs.train[best]),
-        float(costs.recon[best]),
-        float(costs.kl[best]),
-    )
-
-
-def curve_of(costs: Costs, most_points: int) -> Curve:
+def curve_of(log: FitLog, most_points: int) -> Curve:
     """Thin out curves so that they look the same.
 
     Parameters
     ----------
-    costs : Costs
+    log : FitLog
     most_points : int
         As many are kept at most, and 6 at least.
 
@@ -179,20 +112,20 @@ def curve_of(costs: Costs, most_points: int) -> Curve:
     Epochs are divided into stretches of equal length. Of each those are kept in which either cost
     is lowest or highest, and of all the first and the last: what stands out stays.
     """
-    num = len(costs.valid)
+    num = len(log)
     kept: _Ints = np.arange(num)
     if num > most_points:
         edges = np.linspace(0, num, max((most_points - 2) // 4, 1) + 1).astype(np.int64)
         chosen = {0, num - 1}
-        for one in (costs.train, costs.valid):
+        for one in (log.total_train, log.total_valid):
             low = np.where(np.isfinite(one), one, np.inf)
             high = np.where(np.isfinite(one), one, -np.inf)
             for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
                 chosen.add(begin + int(low[begin:end].argmin()))
                 chosen.add(begin + int(high[begin:end].argmax()))
         kept = np.array(sorted(chosen))
-    warm = int(costs.is_warm.argmax()) + 1 if costs.is_warm.any() else None
-    return Curve(kept + 1, costs.train[kept], costs.valid[kept], num, warm)
+    warm = next((row + 1 for row, is_warm in enumerate(_are_warm(log)) if is_warm), None)
+    return Curve(kept + 1, log.total_train[kept], log.total_valid[kept], num, warm)
 
 
 def _differences(values: _Floats) -> list[int | None]:

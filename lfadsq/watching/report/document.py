@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfadsq.errors import ResultError, StorageError
 from lfadsq.paths import RunPaths
 from lfadsq.queue.failures import last_lines, log_tail
+from lfadsq.results.fit_log import FitLog
 from lfadsq.texts import harmless
 from lfadsq.watching.collection_status import (
     BestRun,
@@ -28,7 +30,6 @@ from lfadsq.watching.report.curves import (
     Curve,
     Scores,
     curve_of,
-    read_costs_of_run,
     scores_of,
 )
 from lfadsq.watching.report.gpu_series import GpuSeries, gpu_series_of
@@ -60,6 +61,8 @@ class ReportRun:
         How long all attempts took together [s]; None if no queue tells.
     log_lines : tuple of str
         The end of the log of a run that failed.
+    problem : str
+        Why its log of costs cannot be read; empty if it can.
     """
 
     status: RunStatus
@@ -68,6 +71,7 @@ class ReportRun:
     records: RunRecords
     duration_s: float | None
     log_lines: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,13 @@ def _report_run(
     most_points: int,
 ) -> ReportRun:
     paths = RunPaths(collection / status.name)
-    costs = None
+    log = None
+    problem = ""
     if status.num_epochs:
-        costs = read_costs_of_run(str(paths.output.fit_log()))
+        try:
+            log = FitLog.load(paths.output.fit_log())
+        except (ResultError, StorageError) as error:
+            problem = harmless(str(error))
     lines: tuple[str, ...] = ()
     if status.state is RunState.FAILED:
         since = records.last.log_offset if records.last else 0
@@ -168,11 +176,12 @@ def _report_run(
         lines = tuple(harmless(line)[:_LONGEST_LINE] for line in found)
     return ReportRun(
         status,
-        scores_of(costs) if costs else None,
-        curve_of(costs, most_points) if costs else None,
+        scores_of(log) if log else None,
+        curve_of(log, most_points) if log else None,
         records,
         sum(stay.ended_s - stay.began_s for stay in stays) if stays else None,
         lines,
+        problem,
     )
 
 
@@ -198,6 +207,7 @@ def _notes(runs: Sequence[ReportRun], history: GpuHistory) -> list[str]:
         notes.append(f"{history.num_damaged} records of the GPU history are damaged and left out.")
     if num_damaged := sum(run.records.num_damaged for run in runs):
         notes.append(f"{num_damaged} records of attempts cannot be read and are left out.")
+    notes += [run.problem for run in runs if run.problem]
     untold = sum(run.curve is not None and run.duration_s is None for run in runs)
     if untold:
         notes.append(

@@ -56,11 +56,11 @@ def columns_of(report: RunReport) -> tuple[Column, ...]:
     return (
         Column("state", "state", "", "", False, states, states),
         *(_of_hyper_param(one) for one in report.hyper_params),
-        _numbers("valid", "validation cost", "", _BEST, runs, _of_best("valid"), _cost),
+        _numbers("valid", "validation cost", _COST_UNIT, _BEST, runs, _of_best("valid"), _cost),
         _numbers("epoch", "at epoch", "", "the best epoch", runs, _of_best("epoch"), _whole),
-        _numbers("recon", "reconstruction", "nats/trial", _AT_BEST, runs, _of_best("recon"), _cost),
-        _numbers("kl", "KL", "nats/trial", _AT_BEST, runs, _of_best("kl"), _cost),
-        _numbers("gap", "over-fitting", "", _GAP, runs, _of_best("gap"), _cost),
+        _numbers("recon", "reconstruction", _COST_UNIT, _AT_BEST, runs, _of_best("recon"), _cost),
+        _numbers("kl", "KL", _COST_UNIT, _AT_BEST, runs, _of_best("kl"), _cost),
+        _numbers("gap", "over-fitting", _COST_UNIT, _GAP, runs, _of_best("gap"), _cost),
         _numbers(
             "epochs",
             "epochs",
@@ -91,6 +91,7 @@ def columns_of(report: RunReport) -> tuple[Column, ...]:
     )
 
 
+_COST_UNIT = "nats/trial"
 _BEST = "lowest total cost of the validation trials after warm-up"
 _AT_BEST = "of the validation trials, in the best epoch"
 _GAP = "validation cost less training cost, in the best epoch"

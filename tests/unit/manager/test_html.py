@@ -260,10 +260,21 @@ def test_posterior_means_show_the_shapes_of_what_is_there():
     assert "controller_outputs" not in page.text
 
 
-def test_displays_of_results_need_no_run_manager():
+def test_results_need_neither_run_manager_nor_tensorflow():
     code = (
-        "import sys, lfadsq.results.fit_log, lfadsq.results.html; "
-        "print([name for name in sys.modules if name.startswith('lfadsq.manager')])"
+        "import sys, pkgutil, importlib, lfadsq.results as results\n"
+        "for one in pkgutil.iter_modules(results.__path__):\n"
+        "    importlib.import_module(f'lfadsq.results.{one.name}')\n"
+        "print([n for n in sys.modules if n.startswith(('lfadsq.manager', 'tensorflow'))])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_loading_posterior_means_needs_no_xarray():
+    code = (
+        "import sys, lfadsq.results.posterior_means, lfadsq.results.fit_log\n"
+        "print(*{'xarray', 'pandas', 'matplotlib', 'dask'} & {*sys.modules})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "\n"

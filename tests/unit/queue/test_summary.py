@@ -78,7 +78,7 @@ def test_a_program_gets_the_same() -> None:
 def test_costs_are_those_of_fit_logs_that_can_be_read(tmp_path: Path) -> None:
     donefiles = {
         "good": run_with(tmp_path / "good", ["5.00", "4.00", "4.50"]),
-        "better": run_with(tmp_path / "better", ["3.00"]),
+        "better": run_with(tmp_path / "better", ["9.00", "3.00"]),
         "no validation": run_with(tmp_path / "nan", ["nan"]),
         "empty": run_with(tmp_path / "empty", []),
         "none": tmp_path / "none" / "lfads.done",

@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 import xarray as xr
 
+from lfadsq.errors import ResultShapeError
 from lfadsq.paths import DataPaths, RunPaths
 from lfadsq.results.posterior_means import PosteriorMeans
 
@@ -121,6 +122,21 @@ def test_trials_and_times_are_labelled(run):
     assert means.is_valid.tolist() == [True, False, False, True, False, False]
     assert means.condition_ids.tolist() == [1, 2, 2, 1, 3, 2]
     assert means.time_ms.tolist() == labelled.time.values.tolist()
+
+
+def test_sizes_are_told_without_reading(run):
+    means = load(run)
+    for path in (run[0].output.posterior_means("d", split, KIND) for split in ("train", "valid")):
+        path.unlink()
+    assert (means.num_trials, means.num_bins, means.num_channels) == (6, NUM_BINS, NUM_CHANNELS)
+    assert (means.num_factors, means.num_generator_units, means.num_controller_outputs) == (2, 4, 1)
+    small = PosteriorMeans.from_arrays(
+        bin_ms=1.0, output_means=np.ones((2, 3, 4)), factors=np.ones((2, 3, 5))
+    )
+    assert (small.num_generator_units, small.num_controller_outputs) == (0, 0)
+    for name, array in VALUES.items():
+        if name in ("gen_ics", "factors"):
+            assert str(array.shape[-1]) in repr(means)
 
 
 def test_units_and_origin_are_told(run):
@@ -235,6 +251,57 @@ def test_without_the_runs_input_the_rest_can_be_read(run, caplog):
     assert "counts" not in means.to_xarray()
     (said,) = caplog.messages
     assert str(run[1].input_h5("d")) in said
+
+
+def test_input_that_was_prepared_anew_is_told(run):
+    with h5py.File(run[1].input_h5("d"), "a") as stored:
+        for split, numbers in (("train", TRAIN), ("valid", VALID)):
+            del stored[f"{split}_data"]
+            stored[f"{split}_data"] = COUNTS[numbers - 1, :4]
+    means = load(run)
+    assert means.factors.shape == (6, 5, 2)
+    for use in (lambda: means.counts, means.to_xarray):
+        with pytest.raises(ResultShapeError, match="counts of d are of 6 trials of 4 bins"):
+            use()
+    # A display shows what there is, and says the rest.
+    assert "6 x 5 x 2" in repr(means)
+    for shown in (repr(means), means._repr_html_()):
+        assert "counts of d are of 6 trials of 4 bins" in shown
+
+
+@pytest.mark.parametrize("damage", ["cut", "few"])
+def test_a_damaged_input_info_is_named(run, damage):
+    path = run[1].input_info("d")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    else:
+        write_info(run[1], np.ones((5, 1)))
+    means = load(run)
+    with pytest.raises(ResultShapeError, match=r"inputInfo_d\.mat (does not tell|has the cond)"):
+        _ = means.condition_ids
+
+
+def test_conditions_and_times_of_new_mat_files_are_read(run):
+    """MATLAB's v7.3 is HDF5, axes reversed, text as code units behind references."""
+    path = run[1].input_info("d")
+    path.unlink()
+    with h5py.File(path, "w", userblock_size=512) as stored:
+        times = stored.create_dataset("seq_timeVector", data=np.arange(-100.0, -50.0)[None])
+        times.attrs["MATLAB_class"] = np.bytes_("double")
+        texts = []
+        for number, text in enumerate(("go", "stop", "go", "go", "stop", "stop")):
+            node = stored.create_dataset(
+                f"#refs#/{number}", data=np.array([[ord(one)] for one in text], np.uint16)
+            )
+            node.attrs["MATLAB_class"] = np.bytes_("char")
+            texts.append(node.ref)
+        cell = stored.create_dataset("conditionId", (1, 6), dtype=h5py.ref_dtype)
+        cell[0] = texts
+        cell.attrs["MATLAB_class"] = np.bytes_("cell")
+        stored["counts"] = np.zeros((6, NUM_BINS * RAW_BINS, NUM_CHANNELS))
+    means = load(run)
+    assert means.condition_ids.tolist() == ["go", "stop", "go", "go", "stop", "stop"]
+    assert means.time_ms.tolist() == [-100, -90, -80, -70, -60]
 
 
 def test_recordings_without_truth_and_inputs_have_none(run):

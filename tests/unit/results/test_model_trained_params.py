@@ -159,6 +159,26 @@ def test_channels_that_another_dataset_recorded_are_imputed(tmp_path):
         params.impute_rates(factors[..., :3], spike_bin_ms=5.0)
 
 
+def test_all_weights_that_there_are_come_as_a_dict(tmp_path):
+    path = tmp_path / "model_params"
+    stitched(path)
+    params = ModelTrainedParams.load(path)
+    weights = params.to_dict()
+    with h5py.File(path) as stored:
+        num_stored = len(set(stored) - {"LFADS_global_step:0"})
+    assert num_stored == sum(len(w) if isinstance(w, dict) else 1 for w in weights.values())
+    for name, value in weights.items():
+        assert value is not None
+        if isinstance(value, dict):
+            assert list(value) == list(params.dataset_names)
+            value = np.concatenate([one.ravel() for one in value.values()])
+            expected = np.concatenate([one.ravel() for one in getattr(params, name).values()])
+        else:
+            expected = getattr(params, name)
+        np.testing.assert_array_equal(value, expected)
+    assert "g0_to_gen_ic_W" not in weights
+
+
 def test_datasets_are_found_where_none_is_named(tmp_path):
     stitched(tmp_path / "model_params")
     params = ModelTrainedParams.load(tmp_path / "model_params")

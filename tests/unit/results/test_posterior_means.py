@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lfadsq.errors import ResultNotReadyError, ResultShapeError
+from lfadsq.errors import ConfigError, ResultNotReadyError, ResultShapeError
 from lfadsq.paths import RunPaths
 from lfadsq.results.posterior_means import PosteriorMeans
 
@@ -164,4 +164,54 @@ def test_a_truncated_file_is_named(paths):
     path = paths.output.posterior_means("ds.1", "train", KIND)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(OSError, match=str(path)):
+        PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)
+
+
+def arrays(**changes):
+    return {"output_means": np.ones((4, 3, 2)), "factors": np.zeros((4, 3, 5))} | changes
+
+
+def test_posterior_means_can_be_made_of_arrays():
+    rates = np.arange(24.0).reshape(4, 3, 2)
+    means = PosteriorMeans.from_arrays(
+        bin_ms=5.0,
+        rates=rates,
+        factors=np.zeros((4, 3, 5)),
+        counts=np.ones((4, 3, 2), int),
+        valid_inds=[1],
+        start_ms=-10.0,
+        condition_ids=["a", "b", "a", "b"],
+    )
+    np.testing.assert_allclose(means.rates, rates)
+    np.testing.assert_allclose(means.output_means, rates * 0.005)
+    assert means.train_inds.tolist() == [0, 2, 3]
+    assert means.is_valid.tolist() == [False, True, False, False]
+    assert means.time_ms.tolist() == [-10, -5, 0]
+    assert means.costs is means.true_rates is means.params is None
+    assert means.to_xarray().condition.values.tolist() == ["a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (arrays(factor=np.ones(4)), "no factor among the arrays; known are rates"),
+        ({"factors": np.ones((4, 3, 5))}, "no output_means among the arrays"),
+        (arrays(costs=np.ones((4, 1))), r"costs has shape \(4, 1\); give \(trial\)"),
+        (arrays(factors=np.ones((4, 2, 5))), "factors has 2 along time, other arrays 3"),
+        (arrays(counts=np.ones((5, 3, 2))), "counts has 5 along trial, other arrays 4"),
+        (arrays(condition_ids=[1, 2]), "condition_ids has 2 along trial, other arrays 4"),
+        (arrays(valid_inds=[4]), "valid_inds"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(given, problem):
+    with pytest.raises(ConfigError, match=problem):
+        PosteriorMeans.from_arrays(bin_ms=5.0, **given)
+
+
+def test_input_without_trials_is_named(paths):
+    with h5py.File(paths.input_h5("ds.1"), "a") as stored:
+        for split in ("train", "valid"):
+            del stored[f"{split}_inds"]
+            stored[f"{split}_inds"] = np.zeros(0)
+    with pytest.raises(ResultShapeError, match=r"the input of ds\.1 in .* has no trials"):
         PosteriorMeans.load(paths, "ds.1", KIND, spike_bin_ms=20.0)

@@ -98,7 +98,6 @@ def assert_the_same(ours: TrainerFlags, theirs: TrainerFlags) -> None:
 @pytest.mark.parametrize(
     ("stacked", "num_runs", "co_dim"),
     [
-        (True, 2, 0),
         (True, 3, 1),
         (False, 2, 0),
     ],

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lfadsq.paths import RunPaths
 from lfadsq.results.fit_log import FitLog
-from lfadsq.watching.cost_logs import costs_of_log, read_costs
+from lfadsq.training.schedule import is_lowest_validation
+from lfadsq.watching.cost_logs import costs_of_log, lowest_valid_cost, read_costs
 
 
 def line(epoch: int, valid: float, kl_weight: float = 1.0, l2: float = 0.5, l2_weight: float = 1.0):
@@ -62,6 +68,54 @@ def test_lines_of_something_else_are_passed_over(damage: str) -> None:
     assert (costs.num_epochs, costs.lowest_valid_cost, costs.train_cost) == (3, 4, -1)
 
 
+EPOCHS = st.lists(
+    st.tuples(
+        st.booleans(),  # whether a process of the original begins here
+        st.integers(1, 9).map(float) | st.sampled_from([math.nan, math.inf, -math.inf]),
+        st.sampled_from([0.0, 0.5, 1.0]),
+        st.sampled_from([0.0, 0.25]),
+        st.sampled_from([0.0, 0.5, 1.0]),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+def replayed(rows: list[tuple[int, float, float, float, float]]) -> float:
+    """Let the trainer's own rule decide after each epoch."""
+    lowest = math.inf
+    for epoch, valid, kl_weight, l2, l2_weight in rows:
+        # The trainer stops at a cost that is not finite.
+        if math.isfinite(valid) and is_lowest_validation(
+            epoch, valid, lowest, kl_weight, l2_weight, has_l2=l2 > 0
+        ):
+            lowest = valid
+    return lowest
+
+
+@given(drawn=EPOCHS)
+@settings(max_examples=200, deadline=None)
+def test_status_results_and_trainer_have_one_rule(
+    drawn: list[tuple[bool, float, float, float, float]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    epoch, rows = -1, []
+    for begins, *values in drawn:
+        epoch = 0 if begins else epoch + 1
+        rows.append((epoch, *values))
+    lines = [
+        line(epoch, valid, kl_weight, l2, l2_weight)
+        for epoch, valid, kl_weight, l2, l2_weight in rows
+    ]
+    path = tmp_path_factory.mktemp("logs") / "fitlog.csv"
+    path.write_text("".join(lines))
+    log, costs = FitLog.load(path), read_costs(str(path))
+    expected = replayed(rows)
+    assert costs is not None
+    assert costs.lowest_valid_cost == (expected if math.isfinite(expected) else None)
+    np.testing.assert_equal(log.lowest_total_valid, costs.lowest_valid_cost or math.nan)
+    assert costs.num_epochs == log.num_epochs == len(rows)
+
+
 def test_it_agrees_with_the_fit_log_of_results(tmp_path: Path) -> None:
     draw = random.Random(1)
     path = tmp_path / "fitlog.csv"
@@ -70,9 +124,21 @@ def test_it_agrees_with_the_fit_log_of_results(tmp_path: Path) -> None:
     log, costs = FitLog.load(path), read_costs(str(path))
     assert costs is not None
     assert costs.lowest_valid_cost == log.lowest_total_valid
-    assert costs.num_epochs == log.num_epochs
     assert (costs.train_cost, costs.valid_cost) == (log.total_train[-1], log.total_valid[-1])
     assert costs.changed_s == path.stat().st_mtime
+
+
+def test_the_progress_of_a_run_comes_before_its_log(tmp_path: Path) -> None:
+    output = RunPaths(tmp_path).output
+    output.folder.mkdir()
+    assert lowest_valid_cost(tmp_path) is None
+    output.fit_log().write_text(line(0, 9) + line(1, 5))
+    assert lowest_valid_cost(tmp_path) == 5
+    told = {"version": 1, "state": "training", "num_epochs": 2, "lowest_valid_total": 4.996}
+    output.progress.write_text(json.dumps(told))
+    assert lowest_valid_cost(tmp_path) == 4.996
+    output.progress.write_text(json.dumps(told | {"lowest_valid_total": None}))
+    assert lowest_valid_cost(tmp_path) is None
 
 
 def test_no_log_is_none(tmp_path: Path) -> None:

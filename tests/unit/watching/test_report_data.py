@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from lfadsq.results.fit_log import FitLog
 from lfadsq.watching.cost_logs import costs_of_log
 from lfadsq.watching.gpu_history import DeviceHistory, GpuHistory, RunOnDevice
 from lfadsq.watching.report.attempts import Stay
-from lfadsq.watching.report.curves import costs_of, curve_of, scores_of
+from lfadsq.watching.report.curves import curve_of, scores_of
 from lfadsq.watching.report.document import RunReport, collect
 from lfadsq.watching.report.gpu_series import gpu_series_of
 from lfadsq.watching.report.head import head_of
@@ -52,15 +53,20 @@ _EPOCHS = st.lists(
 )
 
 
-@settings(max_examples=60)
+def log_of(text: str) -> FitLog:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fitlog.csv"
+        path.write_text(text)
+        return FitLog.load(path)
+
+
+@settings(max_examples=40)
 @given(_EPOCHS)
 def test_the_best_epoch_is_the_one_that_a_status_tells(rows: list[Any]) -> None:
-    content = "".join(line(*row) for row in rows).encode()
-    costs = costs_of(content)
-    told = costs_of_log(content)
-    assert costs is not None
+    text = "".join(line(*row) for row in rows)
+    told = costs_of_log(text.encode())
     assert told is not None
-    scores = scores_of(costs)
+    scores = scores_of(log_of(text))
     assert (scores.valid if scores else None) == told.lowest_valid_cost
     if scores:
         best = rows[scores.epoch - 1]
@@ -68,23 +74,18 @@ def test_the_best_epoch_is_the_one_that_a_status_tells(rows: list[Any]) -> None:
         assert scores.valid == float(f"{best[2]:.2f}")
 
 
-def test_scores_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+def test_scores_are_those_of_the_best_epoch() -> None:
     text = line(1, 9, 1, 0.5) + line(2, 9, 8) + line(3, 5.25, 6.5) + line(4, 3, 7)
-    scores = scores_of(costs_of(text.encode() + b"epoch,5, st"))
+    scores = scores_of(log_of(text + "epoch,5, st"))
     assert scores is not None
     assert (scores.epoch, scores.valid, scores.train, scores.gap) == (3, 6.5, 5.25, 1.25)
     assert (scores.recon, scores.kl) == (-0.5, 3.0)
-    path = tmp_path / "fitlog.csv"
-    path.write_text(text)
-    assert FitLog.load(path).lowest_total_valid == scores.valid
 
 
 def test_without_an_epoch_after_warm_up_there_are_no_scores() -> None:
-    costs = costs_of((line(1, 9, 1, 0.5) + line(2, 9, 1, 0.9)).encode())
-    assert costs is not None
-    assert scores_of(costs) is None
-    assert curve_of(costs, 10).warm_epoch is None
-    assert costs_of(b"nonsense\n") is None
+    log = log_of(line(1, 9, 1, 0.5) + line(2, 9, 1, 0.9))
+    assert scores_of(log) is None
+    assert curve_of(log, 10).warm_epoch is None
 
 
 def decoded(told: list[int | None]) -> list[float]:
@@ -96,17 +97,16 @@ def decoded(told: list[int | None]) -> list[float]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(_EPOCHS, st.integers(6, 60))
 def test_a_thinned_curve_keeps_what_stands_out(rows: list[Any], most_points: int) -> None:
-    costs = costs_of("".join(line(*row) for row in rows).encode())
-    assert costs is not None
-    curve = curve_of(costs, most_points)
+    log = log_of("".join(line(*row) for row in rows))
+    curve = curve_of(log, most_points)
     told = curve.to_dict()
     assert len(curve.epochs) <= max(most_points, 6)
     assert (curve.epochs[0], curve.epochs[-1]) == (1, len(rows))
     for name in ("train", "valid"):
-        all_costs, kept = getattr(costs, name), np.array(decoded(told[name]))
+        all_costs, kept = getattr(log, f"total_{name}"), np.array(decoded(told[name]))
         # Nothing of the two decimals is lost, and each point is of its epoch.
         expected = np.where(np.isfinite(all_costs), all_costs, np.nan)[curve.epochs - 1]
         np.testing.assert_allclose(kept, expected, atol=1e-9, equal_nan=True)
@@ -328,6 +328,17 @@ def test_runs_of_the_original_trainer_have_curves_and_no_place(sweep: Any) -> No
     assert report.runs[1].duration_s is None
     assert report.timeline.lanes == ()
     assert "trained without a queue" in report.notes[0]
+
+
+def test_a_log_of_costs_that_is_damaged_is_told_of(sweep: Any) -> None:
+    for number in (0, 1):
+        output = sweep.say(number, "finished", num_epochs=2)
+        text = line(1, 9, 9) + "half of a li" * (number == 0) + line(2, 5, 7)
+        (output / "fitlog.csv").write_text(text)
+    report = collected(sweep.folder)
+    assert [run.curve is not None for run in report.runs] == [False, True, False, False]
+    assert "line 2 of" in report.notes[0]
+    assert "fitlog.csv is not a line of a fit log" in report.notes[0]
 
 
 def test_what_only_the_history_tells_of_is_there_too(sweep: Any) -> None:
