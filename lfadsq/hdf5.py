@@ -1,4 +1,4 @@
-"""Writing HDF5 files so that a full disk is an error, and not a crash.
+"""Reading and writing HDF5 files so that what is wrong with them, or the disk, is an error of ours.
 
 When HDF5 cannot write what it has buffered, it can neither close the file nor forget it, and ends
 the process with a segmentation fault later on. So a file is built in memory, where that cannot
@@ -13,11 +13,43 @@ from pathlib import Path
 
 import h5py
 
-from lfadsq.files import written_aside
+from lfadsq.errors import LfadsqError, StorageError
+from lfadsq.files import storage_errors, written_aside
 
-__all__ = ["hdf5_written_aside"]
+__all__ = ["hdf5_for_reading", "hdf5_written_aside"]
 
 _GROWTH_BYTES = 2**22
+
+
+@contextmanager
+def hdf5_for_reading(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file to be read.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it must exist.
+
+    Yields
+    ------
+    h5py.File
+        What it raises while it is read is told as below.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read, or is damaged.
+    """
+    try:
+        with storage_errors(path, "read"), h5py.File(path, "r") as stored:
+            yield stored
+    except LfadsqError:
+        raise
+    # Of damage within the file, h5py raises whatever it stumbles over.
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"cannot read {path}: {error}", "it is damaged or incomplete: make it again"
+        ) from error
 
 
 @contextmanager

@@ -103,6 +103,11 @@ class OutputPaths:
         """With which versions, flags, data and devices the processes of a training began."""
         return self.folder / "provenance.json"
 
+    @property
+    def checkpoint_lve(self) -> Path:
+        """Which checkpoint is that of the lowest validation cost."""
+        return self.folder / "checkpoint_lve"
+
     def fit_log(self, csv_log: str = "fitlog") -> Path:
         """Give the log of costs, a line an epoch."""
         return self.folder / f"{csv_log}.csv"

@@ -64,6 +64,10 @@ _VERBS = {
         "lfadsq.cli.report:report",
         "one HTML file on a collection, to read in a browser and to mail",
     ),
+    "results": (
+        "lfadsq.cli.results:results",
+        "what runs have come to: costs, R2 to the truth, arrays, files; and all their figures",
+    ),
     "status": (
         "lfadsq.cli.status:status",
         "how a collection stands: what trains where, what failed and why, the best runs",

@@ -273,11 +273,13 @@ class MultisessionAlignmentTool:
         StorageError
             If it cannot be written; no half of one is left.
         """
-        from lfadsq.manager.alignment_figures import plot_reconstruction
+        from lfadsq.results.figures.alignment import plot_alignment
+        from lfadsq.results.figures.canvas import check_format, save_figure
 
-        return plot_reconstruction(
-            Path(path).expanduser(), self, num_factors=num_factors, num_conditions=num_conditions
-        )
+        path = Path(path).expanduser()
+        check_format(path)
+        drawing = plot_alignment(self, num_factors=num_factors, num_conditions=num_conditions)
+        return save_figure(drawing.figure, path)
 
 
 @dataclass(frozen=True, eq=False)

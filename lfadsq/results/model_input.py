@@ -15,6 +15,7 @@ from lfadsq.datasets.mat_elements import check_mat5
 from lfadsq.datasets.matlab import read_hdf5, read_mat5
 from lfadsq.errors import ResultShapeError
 from lfadsq.files import check_readable, storage_errors
+from lfadsq.hdf5 import hdf5_for_reading
 from lfadsq.paths import DataPaths, RunPaths
 from lfadsq.results.condition_ids import condition_array
 from lfadsq.results.trial_arrays import FileTrials, TrialArray, TrialValues
@@ -106,7 +107,7 @@ def load_model_input(
 
 
 def _arrays_of(path: Path, split: TrialSplit) -> dict[str, TrialValues]:
-    with storage_errors(path, "read"), h5py.File(path, "r") as stored:
+    with hdf5_for_reading(path) as stored:
         # The trainer's bins hold sums over raw bins; this makes them means (FORMATS.md 4).
         factor = stored.get("conversion_factor")
         scale = 1.0 if factor is None else float(np.ravel(factor[()])[0])

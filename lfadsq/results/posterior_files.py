@@ -10,6 +10,7 @@ import numpy as np
 
 from lfadsq.errors import ResultNotReadyError, ResultShapeError
 from lfadsq.files import storage_errors
+from lfadsq.hdf5 import hdf5_for_reading
 from lfadsq.paths import RunPaths
 from lfadsq.results.available import OLD_KINDS
 from lfadsq.results.trial_arrays import FileTrials, TrialArray, TrialValues
@@ -119,13 +120,14 @@ def find_posterior_means(
 
 def _shapes_of(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     with storage_errors(path, "read"):
-        if not path.exists():
-            raise ResultNotReadyError(
-                f"{path} is not there", "train the run first; it is written when training has ended"
-            )
-        with h5py.File(path, "r") as stored:
-            keys = [key for key in (*REQUIRED, *FILE_KEYS.values()) if key in stored]
-            shapes = {key: (stored[key].shape, stored[key].dtype) for key in keys}
+        is_there = path.exists()
+    if not is_there:
+        raise ResultNotReadyError(
+            f"{path} is not there", "train the run first; it is written when training has ended"
+        )
+    with hdf5_for_reading(path) as stored:
+        keys = [key for key in (*REQUIRED, *FILE_KEYS.values()) if key in stored]
+        shapes = {key: (stored[key].shape, stored[key].dtype) for key in keys}
     missing = sorted(set(REQUIRED) - set(shapes))
     if missing:
         raise ResultShapeError(f"{path} has no {', '.join(missing)}", "write it again")

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from lfadsq.errors import ResultNotReadyError, ResultShapeError
 from lfadsq.files import storage_errors
+from lfadsq.hdf5 import hdf5_for_reading
 
 __all__ = ["FileTrials", "TrialArray", "TrialValues", "joined_trials"]
 
@@ -249,18 +250,19 @@ def joined_trials(arrays: Sequence[TrialArray]) -> TrialArray:
 def _opened(part: FileTrials) -> Iterator[h5py.Dataset]:
     """Open a file for one reading, and see that it is the one that was looked at before."""
     with storage_errors(part.path, "read"):
-        if not part.path.exists():
-            raise ResultNotReadyError(
-                f"{part.path} is not there any more", "load again from where it is now"
+        is_there = part.path.exists()
+    if not is_there:
+        raise ResultNotReadyError(
+            f"{part.path} is not there any more", "load again from where it is now"
+        )
+    with hdf5_for_reading(part.path) as stored:
+        variable = stored.get(part.key)
+        if getattr(variable, "shape", None) != part.shape:
+            raise ResultShapeError(
+                f"{part.key} of {part.path} is not what it was: the file was written anew",
+                "load it again",
             )
-        with h5py.File(part.path, "r") as stored:
-            variable = stored.get(part.key)
-            if getattr(variable, "shape", None) != part.shape:
-                raise ResultShapeError(
-                    f"{part.key} of {part.path} is not what it was: the file was written anew",
-                    "load it again",
-                )
-            yield variable
+        yield variable
 
 
 def _normalised(key: Any, shape: tuple[int, ...]) -> tuple[list[Indices], list[bool]]:

@@ -19,6 +19,7 @@ import scipy.io
 
 from lfadsq.errors import ResultNotReadyError, ResultShapeError
 from lfadsq.files import check_readable, storage_errors
+from lfadsq.hdf5 import hdf5_for_reading
 from lfadsq.paths import DataPaths, RunPaths
 
 __all__ = ["TrialSplit", "input_places"]
@@ -115,7 +116,7 @@ def input_places(
 
 def _from_h5(path: Path) -> TrialSplit | None:
     """Read the trainer's input; None if it does not number its trials, as early ones do not."""
-    with h5py.File(path) as stored:
+    with hdf5_for_reading(path) as stored:
         if "train_data" not in stored:
             raise ResultShapeError(f"{path} has no train_data", "prepare the run again")
         if not all(name in stored for name in _H5_NAMES.values()):

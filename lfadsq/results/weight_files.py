@@ -10,7 +10,8 @@ from typing import Any
 import h5py
 import numpy.typing as npt
 
-from lfadsq.files import check_readable, storage_errors
+from lfadsq.files import check_readable
+from lfadsq.hdf5 import hdf5_for_reading
 
 __all__ = ["named_datasets", "read_weights"]
 
@@ -34,7 +35,7 @@ def read_weights(path: Path) -> dict[str, npt.NDArray[Any]]:
     """
     check_readable(path)
     values = {}
-    with storage_errors(path, "read"), h5py.File(path, "r") as stored:
+    with hdf5_for_reading(path) as stored:
         for key, value in stored.items():
             name = _PREFIX.sub("", key.removesuffix(":0"))
             if isinstance(value, h5py.Dataset) and not name.endswith(_SLOTS):

@@ -108,6 +108,12 @@ def test_everything_works_but_what_needs_recordings(matlab, tree, warnings):
         assert spec["donefile"] == str(run.path / "lfads.done")
         means = run.load_posterior_means()
         np.testing.assert_array_equal(means.factors[:, 0, 0], np.arange(1, 31))
+        labelled = means.to_xarray()
+        assert labelled.sizes["trial"] == 30
+        assert labelled.rates.shape == labelled.counts.shape == means.counts.shape
+        assert labelled.attrs["param_hash"] == run.param_hash
+        assert labelled.attrs["data_hash"] == run.data_hash
+        assert run.list_results().posterior_means == run.dataset_names
         assert run.load_fit_log().kl_valid.tolist() == [1.5]
     assert tree(matlab.folder) == before
     assert not warnings()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 
 import h5py
 import numpy as np
 import pytest
 import scipy.io
 import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from lfadsq.errors import ResultShapeError
+from lfadsq.errors import LfadsqError, ResultShapeError
 from lfadsq.paths import DataPaths, RunPaths
 from lfadsq.results.posterior_means import PosteriorMeans
 
@@ -187,6 +190,29 @@ def test_nothing_is_read_before_it_is_used(run):
     for read in (lambda: means.generator_states, lambda: labelled.generator_states.values):
         with pytest.raises(OSError, match=f"{path.name}.*damaged"):
             read()
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(which=st.integers(0, 2), where=st.floats(0, 1), change=st.integers(1, 255))
+def test_damage_anywhere_gives_the_values_or_an_error_of_ours(run, which, where, change):
+    """One byte is another: h5py raises errors of a dozen kinds."""
+    paths, data = run
+    output = paths.output
+    path = [data.input_h5("d"), *(output.posterior_means("d", s, KIND) for s in ("train", "valid"))]
+    sound = path[which].read_bytes()
+    # Half of them at the beginning, where HDF5 keeps what the file is made of.
+    at = int((where * 2 if where < 0.5 else where) * (2000 if where < 0.5 else len(sound) - 1))
+    path[which].write_bytes(sound[:at] + bytes([sound[at] ^ change]) + sound[at + 1 :])
+    try:
+        with suppress(LfadsqError):
+            load(run).to_xarray().load()
+    finally:
+        path[which].write_bytes(sound)
 
 
 def test_pickles_and_files_keep_everything(run, tmp_path):

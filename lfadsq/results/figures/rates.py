@@ -1,4 +1,4 @@
-"""Pictures of what a run inferred."""
+"""Rates of a demonstration, from arrays."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
-from lfadsq.files import written_aside
+from lfadsq.results.figures.canvas import (
+    add_legend,
+    figure_or_new,
+    save_figure,
+    tidy,
+    whole_figure,
+)
+from lfadsq.results.figures.canvas import title as write_title
+from lfadsq.results.figures.lines import TIME
+from lfadsq.results.figures.single_trials import INFERRED, TRUE
 
 __all__ = ["plot_rates"]
 
@@ -46,37 +54,29 @@ def plot_rates(
 
     Raises
     ------
+    ConfigError
+        If the ending of `path` is of no such picture.
     StorageError
         If the picture cannot be written; no half of one is left.
     """
-    # Figure without pyplot: no window system is asked for, and no state is shared.
-    figure = Figure(figsize=(3.2 * len(trials), 1.7 * len(channels) + 0.9), layout="constrained")
-    axes = figure.subplots(len(channels), len(trials), squeeze=False, sharex=True, sharey="row")
+    part = figure_or_new(None, 3.2 * len(trials), 1.7 * len(channels) + 0.9)
+    axes = part.subplots(len(channels), len(trials), squeeze=False, sharex=True, sharey="row")
     time_ms = (np.arange(true_rates.shape[1]) + 0.5) * bin_ms
     for row, channel in enumerate(channels):
+        axes[row, 0].set_ylabel(f"channel {channel + 1}\n[spikes/s]")
         for column, trial in enumerate(trials):
             ax = axes[row, column]
-            spikes = counts[trial, :, channel]
-            ax.bar(
-                time_ms,
-                spikes * (1000.0 / bin_ms),
-                bin_ms,
-                color="0.85",
-                label="counts / bin width",
-            )
-            ax.plot(time_ms, true_rates[trial, :, channel], color="black", label="true rate")
-            ax.plot(
-                time_ms, inferred_rates[trial, :, channel], color="tab:red", label="inferred rate"
-            )
-            ax.spines[["top", "right"]].set_visible(False)
-            if row == 0:
-                ax.set_title(f"trial {trial + 1}", fontsize="medium")
-            if row == len(channels) - 1:
-                ax.set_xlabel("time [ms]")
-            if column == 0:
-                ax.set_ylabel(f"channel {channel + 1}\n[spikes/s]")
+            spikes = counts[trial, :, channel] * (1000.0 / bin_ms)
+            ax.bar(time_ms, spikes, bin_ms, color="0.85", label="counts / bin width")
+            ax.plot(time_ms, true_rates[trial, :, channel], color=TRUE, label="true rate")
+            inferred = inferred_rates[trial, :, channel]
+            ax.plot(time_ms, inferred, color=INFERRED, label="inferred rate")
+    for ax, trial in zip(axes[0], trials, strict=True):
+        ax.set_title(f"trial {trial + 1}", fontsize="medium")
+    for ax in axes[-1]:
+        ax.set_xlabel(TIME)
+    tidy(axes)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle(title)
-    with written_aside(path) as aside:
-        figure.savefig(aside, format=path.suffix.removeprefix("."), dpi=120)
+    add_legend(part, handles, labels, loc="outside lower center", ncols=3)
+    write_title(part, title)
+    save_figure(whole_figure(part), path)
