@@ -64,6 +64,10 @@ _VERBS = {
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",
     ),
+    "report": (
+        "lfadsq.cli.report:report",
+        "one HTML file on a collection, to read in a browser and to mail",
+    ),
     "results": (
         "lfadsq.cli.results:results",
         "what runs have come to: costs, R2 to the truth, arrays, files; and all their figures",

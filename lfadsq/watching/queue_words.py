@@ -181,7 +181,7 @@ class QueueWords:
         name = before.name if before else self._name_of(place)
         last = None
         if _RECORD in found:
-            record = Record.read(Path(folder) / _RECORD, name)
+            record = Record.read(Path(folder) / _RECORD, name, moves_damaged=False)
             name, last = record.name, record.last
         state, reason = state_of(
             name, last, self.wishes, is_done=is_done, holder=holder, has_queue=bool(self.live)
