@@ -200,8 +200,7 @@ class Board(Screen[None]):
         most = Layout.of(self.size.height).devices
         lines = device_lines(self.devices, this_host, most, self.size.width, self._glyphs)
         if not self.devices and self._here is not None and self._here.problem and most:
-            text = f"no GPU here: {shown(self._here.problem)}"
-            lines = [clipped([Span(text, "faint")], self.size.width)]
+            lines = [clipped([Span(shown(self._here.problem), "faint")], self.size.width)]
         self._devices_part.show(lines)
 
     def device_lines(self) -> list[Line]:
@@ -268,6 +267,11 @@ class Board(Screen[None]):
         """Tell about the run that is picked now."""
         self._told = ""
         self._show_detail()
+        self._show_foot()
+        self.post_message(self.InSight())
+
+    def on_run_list_resized(self) -> None:
+        """Say which runs are seen now; what was told stays."""
         self._show_foot()
         self.post_message(self.InSight())
 

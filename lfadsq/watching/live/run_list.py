@@ -30,7 +30,10 @@ class RunList(Lines):
     """
 
     class Moved(Message):
-        """Another run is picked, or others are in sight."""
+        """Another run is picked."""
+
+    class Resized(Message):
+        """Other runs may be in sight."""
 
     def __init__(self, *, has_colour: bool, glyphs: Glyphs, id: str | None = None) -> None:
         super().__init__(has_colour=has_colour, fits=False, id=id)
@@ -96,7 +99,7 @@ class RunList(Lines):
         """Fill the new size."""
         self._share_columns()
         self._update()
-        self.post_message(self.Moved())
+        self.post_message(self.Resized())
 
     @property
     def _room(self) -> int:

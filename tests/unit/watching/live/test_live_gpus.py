@@ -97,7 +97,7 @@ def test_devices_in_80_columns(collection: Any) -> None:
     assert first == "GPU 0    87 % #####-  1.0/40.0  250/400  61  Yw/one, ada: python"
     assert second.startswith("GPU 1       -        ")
     assert "does not answer: it fell off the b" in second
-    assert third.startswith("cpu       1/4 ##----  10.0/40.0")
+    assert third.startswith("cpu       1/4 ##---- 10.0/40.0")
     few = [plain(line) for line in device_lines(devices, "node1", 3, 80, ASCII)]
     assert few[1] == first
     assert few[2] == "and 2 more devices (g shows all)"
