@@ -213,14 +213,14 @@ class WatchApp(App[None]):
 
     def action_log(self) -> None:
         """Show the log of the run that is picked."""
-        run = self._board.picked
+        run = self._board.hold_picked()
         if run is not None:
             log = log_of_run(self._collection, run)
             self.push_screen(LogScreen(log, has_colour=self._has_colour))
 
     def action_explain(self) -> None:
         """Tell everything about the run that is picked."""
-        run = self._board.picked
+        run = self._board.hold_picked()
         if run is None:
             return
         width = self._board.size.width
@@ -235,7 +235,7 @@ class WatchApp(App[None]):
 
     def action_cancel(self) -> None:
         """Cancel the run that is picked, if that is really meant."""
-        run = self._board.picked
+        run = self._board.hold_picked()
         if run is None:
             return
         what = (
@@ -259,7 +259,7 @@ class WatchApp(App[None]):
 
     def action_retry(self) -> None:
         """Have the run that is picked tried again."""
-        run = self._board.picked
+        run = self._board.hold_picked()
         if run is not None:
             self._do(retry_run, run)
 

@@ -22,7 +22,7 @@ from lfadsq.watching.live.head_lines import best_lines, head_lines
 from lfadsq.watching.live.keys import BOARD_KEYS, Keys, key_line
 from lfadsq.watching.live.layout import Layout
 from lfadsq.watching.live.lines import Line, Span, clipped, shown
-from lfadsq.watching.live.listing import Listing, short_name
+from lfadsq.watching.live.listing import Listing
 from lfadsq.watching.live.run_lines import detail_lines
 from lfadsq.watching.live.run_list import RunList
 from lfadsq.watching.live.widgets import Lines
@@ -106,6 +106,10 @@ class Board(Screen[None]):
     def picked(self) -> RunStatus | None:
         """The run that keys are about."""
         return self._list.picked
+
+    def hold_picked(self) -> RunStatus | None:
+        """Give the run that keys are about, which stays picked wherever it goes."""
+        return self._list.hold()
 
     @property
     def names_in_sight(self) -> tuple[str, ...]:
@@ -319,7 +323,3 @@ class Board(Screen[None]):
         event.stop()
         self._find_part.display = False
         self.set_focus(None)
-
-    def describe_picked(self) -> str:
-        """Name the run that is picked, for questions."""
-        return short_name(self.picked.name) if self.picked is not None else ""

@@ -42,6 +42,7 @@ class RunList(Lines):
         self._costs: Mapping[str, Sequence[float]] = {}
         self._columns = RunColumns.for_runs((), 80)
         self._at = self._top = 0
+        self._stays_first = True
         self._nothing = ""
 
     @property
@@ -62,7 +63,9 @@ class RunList(Lines):
         return f"{self._top + 1}-{self._top + len(self.in_sight)} of {len(self._runs):,}"
 
     def take(self, runs: Sequence[RunStatus], nothing: str) -> None:
-        """Show other runs; what was picked stays so wherever it is now.
+        """Show other runs; what a person picked stays so wherever it is now.
+
+        The first one is picked by nobody: whatever is first then, is.
 
         Parameters
         ----------
@@ -72,7 +75,9 @@ class RunList(Lines):
         """
         picked = self.picked
         self._runs, self._nothing = runs, nothing
-        if picked is not None:
+        if self._stays_first:
+            self._at = 0
+        elif picked is not None:
             names = [run.name for run in runs]
             self._at = names.index(picked.name) if picked.name in names else self._at
         self._at = min(self._at, max(0, len(runs) - 1))
@@ -88,8 +93,14 @@ class RunList(Lines):
         """Pick another run, so many further down."""
         if self._runs:
             self._at = min(max(0, self._at + down), len(self._runs) - 1)
+            self._stays_first = self._at == 0
             self._update()
             self.post_message(self.Moved())
+
+    def hold(self) -> RunStatus | None:
+        """Give the run that is picked, which stays so: somebody does something to it."""
+        self._stays_first = False
+        return self.picked
 
     def page(self, number: int) -> None:
         """Pick a run so many screens further down."""

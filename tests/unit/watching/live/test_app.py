@@ -240,6 +240,28 @@ def test_only_what_changed_is_drawn(sweep: Any, monkeypatch: pytest.MonkeyPatch)
     view(sweep.folder, story)
 
 
+def test_the_top_of_the_list_stays_in_sight_unless_somebody_picked_a_run(sweep: Any) -> None:
+    a, b, *others = sweep.names
+    status = sweep.collection.status
+    waiting = [status(name, TaskState.WAITING) for name in others]
+
+    async def story(viewer: Viewer) -> None:
+        with sweep.collection.live_queue(
+            status(a, TaskState.RUNNING), status(b, TaskState.WAITING), *waiting
+        ) as presence:
+            await viewer.sees(">training  hash01/single.a")
+            tasks = [status(a, TaskState.DONE), status(b, TaskState.RUNNING), *waiting]
+            presence.publish(sweep.collection.snapshot(*tasks), at_once=True)
+            await viewer.sees(">training  hash02/single.a")
+            await viewer.presses("down", "up", "down")
+            await viewer.sees(">waiting   hash03/single.a")
+            tasks[2] = status(others[0], TaskState.DONE)
+            presence.publish(sweep.collection.snapshot(*tasks), at_once=True)
+            await viewer.sees(">done      hash03/single.a", " training  hash02/single.a")
+
+    view(sweep.folder, story)
+
+
 @pytest.mark.parametrize(
     "size",
     [(20, 5), *(pytest.param(size, marks=pytest.mark.slow) for size in SIZES)],
