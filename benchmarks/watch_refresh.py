@@ -10,7 +10,8 @@ bytes that it writes to the terminal:
 - while nothing changes, and no queue runs;
 - while a queue runs, of which eight tasks are at work and end an epoch every 2 s: each writes its
   ``progress.json`` and a line of its ``fitlog.csv``, and the queue its snapshot of all tasks;
-- how long a key takes to be on the screen meanwhile, the median and the longest of 20.
+- how long a key takes to be on the screen meanwhile, the median and the longest of 20; and its
+  memory at the end.
 
 Beside it: ``lfadsq status`` started anew every 2 s, as ``watch -n 2 lfadsq status`` would, by its
 processor time and output each time. The share of that is what a person would pay otherwise.
@@ -227,6 +228,8 @@ def main() -> None:
                     f"  {'a key is on the screen after':40} {1000 * statistics.median(keys):7.1f}"
                     f" ms, at most {1000 * max(keys):.1f} ms"
                 )
+            memory_mb = view.process.memory_info().rss / 2**20
+            print(f"  {'memory of the view':40} {memory_mb:7.0f} MB", flush=True)
             view.end()
 
 

@@ -228,12 +228,11 @@ class Board(Screen[None]):
         told = [self.listing.text()] if self.listing.is_filtered else []
         if order is not type(order).STATE or self.listing.is_reversed:
             told.append(f"by {order.value}{', turned' if self.listing.is_reversed else ''}")
-        rest = " ".join(filter(None, [*told, self._list.where]))
         keys: Keys = BOARD_KEYS
         if told:
             # There is no room for all keys and what is left out; the help names them.
             keys = (("Esc", "all runs"), ("?", "help"), ("q", "quit"))
-        self._foot_part.show([key_line(keys, width, shown(rest))])
+        self._foot_part.show([key_line(keys, width, shown(" ".join(told)))])
 
     def _list_runs(self) -> None:
         if self._state is None:
@@ -276,7 +275,6 @@ class Board(Screen[None]):
 
     def on_run_list_resized(self) -> None:
         """Say which runs are seen now; what was told stays."""
-        self._show_foot()
         self.post_message(self.InSight())
 
     def action_pick(self, down: int) -> None:

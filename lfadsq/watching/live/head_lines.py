@@ -41,7 +41,7 @@ def head_lines(status: CollectionStatus, width: int, problem: str = "") -> list[
     lines = [_title(status, width)]
     if problem:
         lines.append(clipped([Span(f"what follows is old: {shown(problem)}", "bad")], width))
-    lines.append(clipped(_counts(status), width))
+    lines += [clipped(spans, width) for spans in _counts(status, width)]
     if status.is_paused:
         lines.append(clipped([Span("all is paused (`lfadsq queue resume`)", "warn")], width))
     for warning in status.warnings[:_MOST_WARNINGS]:
@@ -56,7 +56,7 @@ def head_lines(status: CollectionStatus, width: int, problem: str = "") -> list[
 
 def _title(status: CollectionStatus, width: int) -> Line:
     told = _queue_text(status)
-    path = cut_middle(shown(str(status.path)), max(10, width - width_of(told) - 1))
+    path = cut_middle(shown(str(status.path)), max(width // 3, width - width_of(told) - 1))
     return clipped([Span(path, "strong"), Span(" "), Span(told, _queue_style(status))], width)
 
 
@@ -74,17 +74,21 @@ def _queue_style(status: CollectionStatus) -> str:
     return "" if status.queues else "warn"
 
 
-def _counts(status: CollectionStatus) -> list[Span]:
-    spans = [Span(count_text(len(status.runs), "run"), "strong")]
+def _counts(status: CollectionStatus, width: int) -> list[list[Span]]:
+    """Write how many runs are in which state, and what is left of those at work."""
+    num = len(status.runs)
+    spans = [Span(f"{num:,} run{'s' * (num != 1)}", "strong")]
     for number, (state, count) in enumerate(status.counts.items()):
         spans += [Span(", " if number else ": "), Span(f"{count:,} {state.value}")]
         spans[-1] = spans[-1]._replace(style=STYLES.get(state, ""))
     longest = max((run.remaining_s or 0.0 for run in status.at_work), default=0.0)
-    if longest:
-        is_least = any(run.is_lower_bound for run in status.at_work)
-        sign = ">" if is_least else ""
-        spans.append(Span(f"; those at work need {sign}{short_duration(longest)} more"))
-    return spans
+    if not longest:
+        return [spans]
+    sign = ">" if any(run.is_lower_bound for run in status.at_work) else ""
+    left = Span(f"those at work need {sign}{short_duration(longest)} more")
+    if sum(width_of(span.text) for span in spans) + width_of(left.text) + 2 <= width:
+        return [[*spans, Span("; "), left]]
+    return [spans, [left]]
 
 
 def _pages(status: CollectionStatus) -> Iterator[str]:

@@ -42,6 +42,7 @@ The run that is picked
 Everything
   g                all GPUs, and whose processes are on them
   u                look at all runs anew, now
+  ?                this page
   q, Ctrl-C        quit; nothing that trains is disturbed
   Ctrl-Z           back to the shell for a while (`fg` comes back)
 
@@ -64,11 +65,14 @@ def key_line(keys: Keys, width: int, rest: str = "") -> Line:
     Parameters
     ----------
     keys : tuple of (str, str)
-        Each key, and what it does.
+        Each key, and what it does; where there is no room, the last two and as many others as fit.
     width : int
         Of the terminal [columns].
     rest : str, optional
     """
+    most = len(keys)
+    while most > 2 and sum(len(f"{key}:{what} ") for key, what in keys) - 1 > width:
+        keys, most = (*keys[:-3], *keys[-2:]), most - 1
     spans = [
         span
         for number, (key, what) in enumerate(keys)

@@ -78,10 +78,10 @@ class RunColumns:
             spark, place = spark + more, place + spare - more
         return cls(name, bar_width, spark, place, has_best, has_rates, width)
 
-    def heading(self) -> Line:
-        """Name the columns."""
+    def heading(self, where: str = "") -> Line:
+        """Name the columns, and say which of the runs is picked."""
         parts = [
-            f" {'state':<{_STATE_WIDTH}} {fitted('run', self.name)}",
+            f" {'state':<{_STATE_WIDTH}} {fitted(f'run {where}', self.name)}",
             f"{'epoch':>5}",
             f"{fitted('done', self.bar)} {'':4}",
             f"{'valid':>9}",

@@ -57,10 +57,8 @@ class RunList(Lines):
 
     @property
     def where(self) -> str:
-        """Which runs are seen, in words; empty if all are."""
-        if len(self._runs) <= self._room:
-            return ""
-        return f"{self._top + 1}-{self._top + len(self.in_sight)} of {len(self._runs):,}"
+        """Which of how many runs is picked; empty if all are seen."""
+        return f"{self._at + 1}/{len(self._runs)}" if len(self._runs) > self._room else ""
 
     def take(self, runs: Sequence[RunStatus], nothing: str) -> None:
         """Show other runs; what a person picked stays so wherever it is now.
@@ -123,7 +121,7 @@ class RunList(Lines):
         room = self._room
         self._top = min(self._top, self._at, max(0, len(self._runs) - room))
         self._top = max(self._top, self._at - room + 1, 0)
-        lines: list[Line] = [self._columns.heading()]
+        lines: list[Line] = [self._columns.heading(self.where)]
         lines += [
             self._columns.line(
                 run,

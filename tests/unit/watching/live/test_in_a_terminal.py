@@ -139,7 +139,8 @@ main()
 """
 
 
-@pytest.mark.parametrize("where", ["widget", pytest.param("thread", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["widget", "thread"])
 def test_a_crash_leaves_the_terminal_clean_and_tells(sweep: Any, where: str) -> None:
     words = [sys.executable, "-c", CRASHING, where, "watch", str(sweep.folder)]
     terminal = Terminal(words)
@@ -171,6 +172,7 @@ def test_a_disk_that_hangs_stops_neither_keys_nor_the_end(sweep: Any) -> None:
         terminal.close()
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_gone_ends_it(sweep: Any, open_view: Any) -> None:
     terminal = open_view(sweep.folder, size=(80, 24))
     terminal.wait_for("4 runs")
