@@ -117,6 +117,7 @@ class WatchApp(App[None]):
             lambda gpus: self.tell(self.Measured(gpus)),
             interval_s,
             "lfadsq-gpus",
+            self._gpu_watch.close,
         )
 
     # --- reading, on threads ---------------------------------------------------------------------
@@ -137,8 +138,8 @@ class WatchApp(App[None]):
 
     def on_unmount(self) -> None:
         """Stop looking."""
-        self._looking.stop()
-        self._measuring.stop()
+        self._looking.stop(waits=True)
+        self._measuring.stop(waits=True)
 
     def tell(self, message: Message, screen: Screen[Any] | None = None) -> None:
         """Hand on a message from any thread; after the end it is dropped."""
@@ -215,8 +216,13 @@ class WatchApp(App[None]):
         """Show the log of the run that is picked."""
         run = self._board.hold_picked()
         if run is not None:
-            log = log_of_run(self._collection, run)
-            self.push_screen(LogScreen(log, has_colour=self._has_colour))
+            self.push_screen(
+                LogScreen(
+                    run.name,
+                    lambda: log_of_run(self._collection, run),
+                    has_colour=self._has_colour,
+                )
+            )
 
     def action_explain(self) -> None:
         """Tell everything about the run that is picked."""

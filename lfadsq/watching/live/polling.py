@@ -29,6 +29,8 @@ class Poller(Generic[_Result]):
         Between the end of one call and the begin of the next [s].
     name : str
         Of the thread.
+    at_end : callable, optional
+        Called on the thread when it is over: whatever `work` uses is let go by whoever uses it.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class Poller(Generic[_Result]):
         take: Callable[[_Result | Exception], None],
         interval_s: float,
         name: str,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._work = work
         self._take = take
         self._interval_s = interval_s
+        self._at_end = at_end
         self._changed = threading.Condition()
         self._is_woken = self._has_stopped = False
         # What hangs in a system call cannot be ended, and must not keep the program from ending.
@@ -56,15 +60,27 @@ class Poller(Generic[_Result]):
             self._is_woken = True
             self._changed.notify_all()
 
-    def stop(self) -> None:
-        """End it, without waiting long for a call that is under way; its result is dropped."""
+    def stop(self, *, waits: bool = False) -> None:
+        """End it; the result of a call that is under way is dropped.
+
+        Parameters
+        ----------
+        waits : bool, default False
+            Wait for such a call, but not for long.
+        """
         with self._changed:
             self._has_stopped = True
             self._changed.notify_all()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        if waits and self._thread.is_alive():
             self._thread.join(_END_S)
 
     def _run(self) -> None:
+        try:
+            self._loop()
+        finally:
+            self._at_end()
+
+    def _loop(self) -> None:
         while not self._has_stopped:
             result: _Result | Exception
             try:

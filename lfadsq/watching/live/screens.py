@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -149,7 +149,9 @@ class TextScreen(_PagerScreen):
             self.rewrite()
             return
         self.say("...")
-        threading.Thread(target=self._work, name="lfadsq-text", daemon=True).start()
+        # On a thread, a screen that was left has no app any more.
+        arguments = (self.app.tell,)
+        threading.Thread(target=self._work, args=arguments, name="lfadsq-text", daemon=True).start()
 
     def rewrite(self) -> None:
         """Write it anew, if it is quick."""
@@ -157,11 +159,11 @@ class TextScreen(_PagerScreen):
             self._pager.replace(self._write())
             self._update()
 
-    def _work(self) -> None:
+    def _work(self, tell: Callable[[Message, Screen[Any]], None]) -> None:
         try:
-            self.app.tell(self.Written(self._write()), self)
+            tell(self.Written(self._write()), self)
         except Exception as error:
-            self.app.tell(self.Written(error), self)
+            tell(self.Written(error), self)
 
     def on_text_screen_written(self, message: Written) -> None:
         """Show it."""
@@ -181,7 +183,10 @@ class LogScreen(_PagerScreen):
 
     Parameters
     ----------
-    log : RunLog
+    name : str
+        Of the run.
+    find : callable
+        Gives its log; called on a thread.
     has_colour : bool
     """
 
@@ -192,29 +197,39 @@ class LogScreen(_PagerScreen):
             super().__init__()
             self.lines = lines
 
-    def __init__(self, log: RunLog, *, has_colour: bool) -> None:
-        super().__init__(f"log of {log.name}", has_colour=has_colour, follows=True)
-        self._run_log = log
+    def __init__(self, name: str, find: Callable[[], RunLog], *, has_colour: bool) -> None:
+        super().__init__(f"log of {name}", has_colour=has_colour, follows=True)
+        self._find = find
         self._feed: LogFeed | None = None
-        self._poller = Poller(
-            self._news, lambda told: self.app.tell(self.Grown(told), self), _LOG_S, "lfadsq-log"
-        )
+        self._poller: Poller[list[str]] | None = None
 
     def on_mount(self) -> None:
         """Begin to read."""
         self._update()
+        # On a thread, a screen that was left has no app any more.
+        tell = self.app.tell
+        self._poller = Poller(
+            self._news,
+            lambda told: tell(self.Grown(told), self),
+            _LOG_S,
+            "lfadsq-log",
+            self._close,
+        )
         self._poller.start()
 
     def on_unmount(self) -> None:
         """Stop reading."""
-        self._poller.stop()
-        if self._feed is not None:
-            self._feed.close()
+        if self._poller is not None:
+            self._poller.stop()
 
     def _news(self) -> list[str]:
         if self._feed is None:
-            self._feed = LogFeed(self._run_log.path)
+            self._feed = LogFeed(self._find().path)
         return self._feed.news()
+
+    def _close(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
 
     def on_log_screen_grown(self, message: Grown) -> None:
         """Show what is new."""
