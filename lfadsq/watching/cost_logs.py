@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lfadsq.watching.quick_reading import read_whole
 
-__all__ = ["LoggedCosts", "costs_of_log", "read_costs", "valid_costs"]
+__all__ = ["LoggedCosts", "costs_of_log", "read_costs"]
 
 # Cells of a line: epoch,%d, step,%d, total,%f,%f, recon,%f,%f, kl,%f,%f, l2,%f, klweight,%f,
 # l2weight,%f (FORMATS.md 6).
@@ -92,23 +92,6 @@ def costs_of_log(content: bytes) -> LoggedCosts | None:
         with suppress(ValueError):
             return _costs_of_cells(cells[:-1])
     return _costs_of_cells(_sound_cells(content))
-
-
-def valid_costs(content: bytes) -> list[float]:
-    """List the validation costs of complete lines, in their order; NaN where one is none.
-
-    Parameters
-    ----------
-    content : bytes
-        A piece of a log. Lines that are not those of a fit log are passed over.
-    """
-    costs = []
-    for line in content.split(b"\n"):
-        cells = line.split(b",")
-        if len(cells) == _NUM_CELLS and cells[4].strip() == _NAMES[4]:
-            with suppress(ValueError):
-                costs.append(float(cells[_VALID]))
-    return costs
 
 
 def _costs_of_cells(cells: list[bytes]) -> LoggedCosts | None:

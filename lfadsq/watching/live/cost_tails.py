@@ -9,9 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from lfadsq.paths import RunPaths
-from lfadsq.watching.cost_logs import valid_costs
 
-__all__ = ["NUM_COSTS", "CostTails"]
+__all__ = ["NUM_COSTS", "CostTails", "valid_costs"]
+
+# Cells of a line: epoch,%d, step,%d, total,%f,%f, ... (FORMATS.md 6).
+_NUM_CELLS = 19
+_TOTAL, _VALID = 4, 6
 
 NUM_COSTS = 240
 """So many of the last epochs are kept."""
@@ -66,6 +69,23 @@ class CostTails:
         while len(self._tails) > _MOST_KEPT:
             del self._tails[next(iter(self._tails))]
         return costs
+
+
+def valid_costs(content: bytes) -> list[float]:
+    """List the validation costs of complete lines, in their order; NaN where one is none.
+
+    Parameters
+    ----------
+    content : bytes
+        A piece of a ``fitlog.csv``. Lines that are not those of one are passed over.
+    """
+    costs = []
+    for line in content.split(b"\n"):
+        cells = line.split(b",")
+        if len(cells) == _NUM_CELLS and cells[_TOTAL].strip() == b"total":
+            with suppress(ValueError):
+                costs.append(float(cells[_VALID]))
+    return costs
 
 
 class _Tail:
