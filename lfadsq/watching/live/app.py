@@ -148,8 +148,16 @@ class WatchApp(App[None]):
 
     def crash(self, error: Exception) -> None:
         """End because of a fault; whoever runs it raises it once the terminal is as it was."""
-        self.error = error
+        self.error = self.error or error
         self.exit()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Take a fault in a widget as any other.
+
+        textual would print every local variable of every frame, some 170 kB. Where it calls this no
+        more, it does so again, and `running` still ends as after a fault.
+        """
+        self.crash(error)
 
     def on_watch_app_looked(self, message: Looked) -> None:
         """Show what was seen."""

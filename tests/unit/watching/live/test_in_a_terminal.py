@@ -150,6 +150,7 @@ def test_a_crash_leaves_the_terminal_clean_and_tells(sweep: Any, where: str) -> 
         told = terminal.raw.rpartition(b"\x1b[?1049l")[2].decode()
         assert "a fault of ours" in told
         assert "this is a bug in lfadsq" in told
+        assert len(told) < 10_000, "a traceback, not all that every variable holds"
     finally:
         terminal.close()
 
