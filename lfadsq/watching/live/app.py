@@ -161,6 +161,8 @@ class WatchApp(App[None]):
 
     def on_watch_app_looked(self, message: Looked) -> None:
         """Show what was seen."""
+        if not self.is_running:
+            return  # it is closing, and has no screen any more
         if not self._is_there():
             self.exit()
             return
@@ -178,6 +180,8 @@ class WatchApp(App[None]):
 
     def on_watch_app_measured(self, message: Measured) -> None:
         """Show this machine's GPUs."""
+        if not self.is_running:
+            return
         gpus = message.gpus
         if isinstance(gpus, Exception):
             self.crash(gpus)
@@ -295,7 +299,8 @@ class WatchApp(App[None]):
 
     def on_watch_app_said(self, message: Said) -> None:
         """Tell it."""
-        self._board.say(message.text)
+        if self.is_running:
+            self._board.say(message.text)
 
 
 def _folded(line: str, width: int) -> list[str]:
