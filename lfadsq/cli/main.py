@@ -88,6 +88,10 @@ _VERBS = {
         "lfadsq.cli.train:train",
         "train one run, or evaluate a trained one (also installed as run_lfads.py)",
     ),
+    "watch": (
+        "lfadsq.cli.watch:watch",
+        "a collection live in the terminal: GPUs, runs, costs, failures, logs, cancel, retry",
+    ),
 }
 
 
