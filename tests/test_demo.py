@@ -12,6 +12,8 @@ import time
 import matplotlib.image
 import pytest
 
+from lfadsq import RunCollection
+
 pytestmark = pytest.mark.slow
 
 
@@ -59,6 +61,18 @@ def test_it_goes_on_and_infers_the_rates(root):
     for run in result["runs"]:
         assert run["r2_valid"] > 0.85, run
     assert matplotlib.image.imread(result["figure"]).shape[0] > 300
+
+    # A comparison finds the same of the same files, and nothing wrong with healthy runs.
+    comparison = RunCollection.open(root / "runs" / "lorenz").compare(by="truth_log_r2")
+    compared = {row.name: row for row in comparison.rows}
+    for run in result["runs"]:
+        row = compared[run["run"]]
+        assert row.scores.truth_log_r2.value == pytest.approx(run["r2_valid"], abs=1e-3)
+        assert row.valid_cost == run["best_valid_cost"]
+        assert 0.3 < row.scores.bits_per_spike.value < 0.6
+    best = max(result["runs"], key=lambda run: run["r2_valid"])
+    assert [row.name for row in comparison.best] == [best["run"]]
+    assert not comparison.suspects
 
 
 def test_again_it_finds_everything_done(root):

@@ -32,7 +32,8 @@ def test_the_wheel_holds_every_module_and_every_template(wheel):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "lfadsq").rglob("*.py")}
     templates = {
         f"lfadsq/templates/{path.relative_to(ROOT / 'templates')}"
-        for path in (ROOT / "templates").rglob("*.j2")
+        for path in (ROOT / "templates").rglob("*")
+        if path.suffix in (".j2", ".js", ".css", ".txt")
     }
     assert templates
     held = set(zipfile.ZipFile(wheel).namelist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Effect",
-    "end_left_tasks",
     "finish",
     "num_tasks",
     "on_tasks",
     "tell",
+    "tell_at_once",
     "wait_for_effect",
 ]
 
@@ -221,48 +221,6 @@ def finish(
     )
 
 
-def end_left_tasks(overview: Overview, tasks: Iterable[TaskStatus], *, is_pause: bool) -> list[str]:
-    """End tasks that go on without a queue ourselves, for nobody else will.
-
-    Parameters
-    ----------
-    overview : Overview
-        As it was before.
-    tasks : iterable of TaskStatus
-        Of which those are ended that go on without a queue.
-    is_pause : bool
-        Whether they are to go on later; else they are given up.
-
-    Returns
-    -------
-    list of str
-        What there is to say of each of them.
-    """
-    from lfadsq.queue.leftovers import end_left, find_left
-    from lfadsq.queue.options import GRACE_S
-    from lfadsq.queue.overview import task_of
-    from lfadsq.queue.records import Cause
-    from lfadsq.queue.status import TaskState
-
-    without_queue = [
-        task_of(task)
-        for task in tasks
-        if task.state is TaskState.LEFT and overview.queue_of(task.name) is None
-    ]
-    if not without_queue:
-        return []
-    left = find_left(without_queue)
-    if any(one.group is not None for one in left):
-        click.echo(
-            f"ending {num_tasks(left)} at work without a queue, for {GRACE_S:g} s at most", err=True
-        )
-    cause = Cause.PAUSED if is_pause else Cause.CANCELLED
-    ended = {task.name for task in end_left(left, cause, GRACE_S)}
-    notes = [f"{one.task.name} ran without a queue, and has ended" for one in left]
-    for number, one in enumerate(left):
-        if one.task.name not in ended:
-            where = f"on {one.host}" if one.host else "on another machine"
-            notes[number] = (
-                f"{one.task.name} still runs {where}, without a queue: start one there to end it"
-            )
-    return notes
+def tell_at_once(text: str) -> None:
+    """Say what takes long before it is done, beside what is printed at the end."""
+    click.echo(text, err=True)

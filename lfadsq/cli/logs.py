@@ -10,7 +10,7 @@ import click
 
 from lfadsq.cli.run_choice import chosen_logs, target_or_places
 from lfadsq.cli.suggestions import suggest_runs
-from lfadsq.cli.targets import collection_option
+from lfadsq.cli.targets import collection_option, json_option
 
 __all__ = ["logs"]
 
@@ -49,6 +49,7 @@ def _num_lines(context: click.Context, parameter: click.Parameter, value: str) -
     help="Only what attempt N printed; -1 is the newest, -2 the one before.",
 )
 @collection_option
+@json_option
 def logs(
     words: tuple[str, ...],
     follow: bool,
@@ -56,12 +57,14 @@ def logs(
     num_lines: int | None,
     attempt: int | None,
     collection: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what runs printed.
 
     RUN is the name of its task, a part of one name, a pattern, the path of its run directory, or
     <HASH>/<run name>. Lines of several runs begin with the run. On a terminal, control characters
-    are taken out or shown; into a file or pipe every byte goes as it is.
+    are taken out or shown; into a file or pipe every byte goes as it is. With --json each line is
+    an object, {"run": ..., "line": ...}.
 
     \b
     Examples:
@@ -69,6 +72,7 @@ def logs(
       lfadsq logs run003 -f               until it ends; Ctrl-C leaves, and harms nothing
       lfadsq logs run003 --attempt -1 -n all
       lfadsq logs '*_run00?_*' -f -n 5
+      lfadsq logs '*' --json -n 5 | jq 'select(.line | test("nan"; "i")) | .run'
       lfadsq logs ~/runs/my_collection/param_Yw0JcR/single_dataset001 | less
     """
     if attempt == 0:
@@ -95,6 +99,7 @@ def logs(
                 ends,
                 begins=[begin for begin, _ in parts],
                 is_terminal=is_terminal,
+                as_json=as_json,
                 tell=_tell,
             )
         else:
@@ -104,6 +109,7 @@ def logs(
                 num_lines,
                 attempt=attempt,
                 is_terminal=is_terminal,
+                as_json=as_json,
                 tell=_tell if len(found) > 1 else lambda _: None,
             )
     except BrokenPipeError:

@@ -20,6 +20,10 @@ _VERBS = {
         "lfadsq.cli.check:check",
         "find everything in a collection that would fail or mislead, before it is trained",
     ),
+    "compare": (
+        "lfadsq.cli.compare:compare",
+        "the runs of a sweep in one table: the best by cost or score, and those that look broken",
+    ),
     "completion": (
         "lfadsq.cli.completion:completion",
         "make bash, zsh or fish complete verbs, options, runs and collections",
@@ -64,6 +68,10 @@ _VERBS = {
         "lfadsq.cli.queue:queue",
         "see and control the queues of a collection: status, cancel, pause, retry, ...",
     ),
+    "report": (
+        "lfadsq.cli.report:report",
+        "one HTML file on a collection, to read in a browser and to mail",
+    ),
     "results": (
         "lfadsq.cli.results:results",
         "what runs have come to: costs, R2 to the truth, arrays, files; and all their figures",
@@ -83,6 +91,10 @@ _VERBS = {
     "train": (
         "lfadsq.cli.train:train",
         "train one run, or evaluate a trained one (also installed as run_lfads.py)",
+    ),
+    "watch": (
+        "lfadsq.cli.watch:watch",
+        "a collection live in the terminal: GPUs, runs, costs, failures, logs, cancel, retry",
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfadsq.cli.effects import end_left_tasks, finish, num_tasks, on_tasks
+from lfadsq.cli.effects import finish, num_tasks, on_tasks, tell_at_once
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import chosen, collection_option, json_option
 from lfadsq.errors import ConfigError
@@ -41,16 +41,14 @@ def cancel(
       lfadsq queue cancel ~/runs/my_collection '*_param_Yw0JcR_*' --yes
       lfadsq queue cancel --all
     """
-    from lfadsq.queue.status import TaskState
+    from lfadsq.queue import requests
 
     overview, tasks = chosen(words, collection, everything=all_runs, option="--all")
-    tasks = [t for t in tasks if t.state not in (TaskState.DONE, TaskState.CANCELLED)]
+    tasks = requests.can_be_cancelled(tasks)
     names = [task.name for task in tasks]
     if names and not yes:
         _ask(tasks)
-    if names:
-        overview.control.edit(lambda wishes: wishes.with_cancelled(names))
-    notes = end_left_tasks(overview, tasks, is_pause=False)
+    notes = requests.cancel(overview, tasks, tell_at_once)
     finish(
         overview,
         "cancel",

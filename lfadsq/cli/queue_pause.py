@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lfadsq.cli.effects import end_left_tasks, finish, num_tasks, on_tasks
+from lfadsq.cli.effects import finish, num_tasks, on_tasks, tell_at_once
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, json_option, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lfadsq.queue.overview import Overview
+    from lfadsq.queue.status import TaskStatus
 
 __all__ = ["pause", "resume"]
 
@@ -37,7 +44,7 @@ def pause(words: tuple[str, ...], now: bool, collection: Path | None, as_json: b
     if not target.words:
         overview = target.look()
         overview.control.edit(lambda wishes: wishes.with_paused(now=now))
-        notes = end_left_tasks(overview, overview.tasks, is_pause=True) if now else []
+        notes = _end_left(overview, overview.tasks) if now else []
         finish(
             overview,
             "pause",
@@ -58,7 +65,7 @@ def pause(words: tuple[str, ...], now: bool, collection: Path | None, as_json: b
     names = [task.name for task in tasks]
     if names:
         overview.control.edit(lambda wishes: wishes.with_paused(names, now=now))
-    notes = end_left_tasks(overview, tasks, is_pause=True) if now else []
+    notes = _end_left(overview, tasks) if now else []
     running = (TaskState.RUNNING,) if now else ()
     finish(
         overview,
@@ -70,6 +77,12 @@ def pause(words: tuple[str, ...], now: bool, collection: Path | None, as_json: b
         as_json=as_json,
         notes=notes,
     )
+
+
+def _end_left(overview: Overview, tasks: Iterable[TaskStatus]) -> list[str]:
+    from lfadsq.queue.requests import end_left_tasks
+
+    return end_left_tasks(overview, tasks, is_pause=True, tell=tell_at_once)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -29,24 +29,14 @@ def retry(words: tuple[str, ...], failed: bool, collection: Path | None, as_json
       lfadsq queue retry --failed
       lfadsq queue retry run003
     """
-    from lfadsq.queue.overview import task_of
-    from lfadsq.queue.records import Record
+    from lfadsq.queue import requests
     from lfadsq.queue.status import TaskState
 
     overview, tasks = chosen(words, collection, everything=failed, option="--failed")
     again = (TaskState.FAILED,) if failed else (TaskState.FAILED, TaskState.CANCELLED)
-    # The record, not the snapshot, which may be a moment old, tells the newest attempt.
-    num_attempts = {
-        task.name: max(task.attempt, last.number if last else 0)
-        for task in tasks
-        if task.state in again or (not failed and task.name in overview.wishes.cancelled)
-        for last in [Record.read(task_of(task).files.record, task.name).last]
-    }
+    asked = requests.retry(overview, tasks, only_failed=failed)
+    num_attempts, num_held = asked.num_attempts, asked.num_held
     names = list(num_attempts)
-    wishes = overview.wishes
-    if names:
-        wishes = overview.control.edit(lambda wishes: wishes.with_retried(num_attempts))
-    num_held = sum(wishes.holds_back(name) for name in names)
     finish(
         overview,
         "retry",

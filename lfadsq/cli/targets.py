@@ -68,24 +68,9 @@ class Target:
         RunNotFoundError
             If one of the words fits no task, or a part several.
         """
-        from lfadsq.queue.run_names import find_tasks
+        from lfadsq.queue.requests import find_in
 
-        overview = self.look()
-        try:
-            return overview, find_tasks(words, overview.tasks, self.collection)
-        except RunNotFoundError:
-            if not overview.queues:
-                _explain_emptiness(overview)
-                raise
-        overview = self.look(beyond_queues=True)
-        return overview, find_tasks(words, overview.tasks, self.collection)
-
-
-def _explain_emptiness(overview: Overview) -> None:
-    if overview.problem and not overview.tasks:
-        raise RunNotFoundError(
-            f"the tasks of {overview.collection} are not known: {overview.problem}"
-        ) from None
+        return find_in(self.collection, words, self.script)
 
 
 def target_of(collection: Path | None, words: Sequence[str] = ()) -> Target:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from lfadsq.errors import ConfigError, RunNotFoundError
 from lfadsq.files import make_folder, storage_errors, write_text
 from lfadsq.manager import summary
+from lfadsq.manager.compared_runs import ComparedRuns
 from lfadsq.manager.datasets import Dataset, DatasetCollection
 from lfadsq.manager.deletion import delete_lfads_output
 from lfadsq.manager.names import check_name
 from lfadsq.manager.params import RunParams
 from lfadsq.manager.preparation import prepare_runs, read_input_shapes
-from lfadsq.manager.run_grid import RunGrid
 from lfadsq.manager.run_tasks import (
     RunTask,
     checked_gpus,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["RunCollection"]
 
 
-class RunCollection(RunGrid):
+class RunCollection(ComparedRuns):
     """Every combination of some settings of hyperparameters and some run specifications.
 
     Parameters

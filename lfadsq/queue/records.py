@@ -208,7 +208,7 @@ class Record:
         write_text(path, text, durable=durable)
 
     @classmethod
-    def read(cls, path: Path, name: str) -> Record:
+    def read(cls, path: Path, name: str, *, moves_damaged: bool = True) -> Record:
         """Read the record of a task.
 
         Parameters
@@ -217,12 +217,15 @@ class Record:
             Where it lies.
         name : str
             The task's name, for a record that does not exist yet.
+        moves_damaged : bool, default True
+            Whether a damaged one is moved aside to ``<name>.damaged``. Those who only look leave it
+            where it is.
 
         Returns
         -------
         Record
-            Empty if there is none. A damaged one is moved aside to ``<name>.damaged``, and counts
-            as none: it only tells history, whereas lock and done-marker decide.
+            Empty if there is none. A damaged one counts as none: it only tells history, whereas
+            lock and done-marker decide.
 
         Raises
         ------
@@ -240,8 +243,9 @@ class Record:
             data = parse_versioned(path, text, SCHEMA_VERSION)
             return cls(str(data["name"]), tuple(map(Attempt.from_dict, data["attempts"])))
         except (ValueError, TypeError, KeyError, AttributeError):
-            with storage_errors(path, "move aside"):
-                path.replace(path.with_name(f"{path.name}.damaged"))
+            if moves_damaged:
+                with storage_errors(path, "move aside"):
+                    path.replace(path.with_name(f"{path.name}.damaged"))
             return cls(name)
 
 

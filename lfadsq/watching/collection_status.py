@@ -238,13 +238,15 @@ def find_runs_above(path: Path) -> Path:
     )
 
 
-def read_collection_status(collection: Path) -> CollectionStatus:
+def read_collection_status(collection: Path, words: QueueWords | None = None) -> CollectionStatus:
     """Look at a collection; nothing in it is changed.
 
     Parameters
     ----------
     collection : Path
         Its folder.
+    words : QueueWords, optional
+        What queues and people say, if that was read just now.
 
     Raises
     ------
@@ -252,7 +254,7 @@ def read_collection_status(collection: Path) -> CollectionStatus:
         If the folder, or what queues and people said, cannot be read.
     """
     at_s = time.time()
-    words = QueueWords(collection)
+    words = QueueWords(collection) if words is None else words
     settings = read_settings(CollectionPaths(collection).summary)
     with storage_errors(collection, "read"):
         runs = read_runs(collection, words, at_s)

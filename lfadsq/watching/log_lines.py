@@ -3,14 +3,70 @@
 from __future__ import annotations
 
 import codecs
-from typing import BinaryIO
+import json
+from typing import BinaryIO, Protocol
 
 from lfadsq.texts import harmless
 
-__all__ = ["LogWriter"]
+__all__ = ["JsonLogWriter", "LogWriter", "PiecesWriter"]
 
 # A line that never ends must not fill the memory.
 _LONGEST_LINE = 64 * 1024
+
+
+class PiecesWriter(Protocol):
+    """Writes one log, piece by piece."""
+
+    def write(self, block: bytes) -> None:
+        """Write a piece."""
+
+    def end(self) -> None:
+        """Write what is kept."""
+
+
+class JsonLogWriter:
+    """Writes one log as JSON: an object a line, ``{"run": ..., "line": ...}``, in ASCII.
+
+    Bytes that are no UTF-8 become U+FFFD. The line is without its end; one of more than 64 kB comes
+    in pieces.
+
+    Parameters
+    ----------
+    out : binary file
+        Several writers may have the same.
+    run : str
+        Name of the run.
+    """
+
+    def __init__(self, out: BinaryIO, run: str) -> None:
+        self._out = out
+        self._run = run
+        self._pending = b""
+
+    def write(self, block: bytes) -> None:
+        """Write a piece; what follows its last line break is kept for later.
+
+        Raises
+        ------
+        BrokenPipeError
+            If nobody reads any more.
+        """
+        *lines, self._pending = (self._pending + block).split(b"\n")
+        for line in lines:
+            self._put(line)
+        if len(self._pending) > _LONGEST_LINE:
+            self._put(self._pending)
+            self._pending = b""
+
+    def end(self) -> None:
+        """Write what is kept, as a line."""
+        if self._pending:
+            self._put(self._pending)
+            self._pending = b""
+
+    def _put(self, line: bytes) -> None:
+        told = {"run": self._run, "line": line.decode("utf-8", "replace").removesuffix("\r")}
+        self._out.write(json.dumps(told).encode("ascii") + b"\n")
 
 
 class LogWriter:

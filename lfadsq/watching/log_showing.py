@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from lfadsq.errors import ConfigError, ResultNotReadyError
 from lfadsq.files import storage_errors
-from lfadsq.watching.log_lines import LogWriter
+from lfadsq.watching.log_lines import JsonLogWriter, LogWriter, PiecesWriter
 from lfadsq.watching.log_reading import LogFollower, begin_of_tail, read_range
 from lfadsq.watching.run_ends import EndWatch
 from lfadsq.watching.run_logs import RunLog, short_names
@@ -22,7 +22,11 @@ _POLL_S = 0.25
 _MOST_FOLLOWED = 200
 
 
-def _writers(logs: Sequence[RunLog], out: BinaryIO, *, is_terminal: bool) -> list[LogWriter]:
+def _writers(
+    logs: Sequence[RunLog], out: BinaryIO, *, is_terminal: bool, as_json: bool
+) -> Sequence[PiecesWriter]:
+    if as_json:
+        return [JsonLogWriter(out, log.name) for log in logs]
     names = short_names([log.name for log in logs])
     width = max(map(len, names), default=0)
     prefixes = [f"{name:{width}} | " if len(logs) > 1 else "" for name in names]
@@ -36,6 +40,7 @@ def show_logs(
     *,
     attempt: int | None = None,
     is_terminal: bool = False,
+    as_json: bool = False,
     tell: Callable[[str], None],
 ) -> None:
     """Write the ends of logs, one after another.
@@ -51,6 +56,8 @@ def show_logs(
         Only what this attempt printed (`RunLog.part_of_attempt`).
     is_terminal : bool
         Whether control characters are to be made harmless.
+    as_json : bool, default False
+        Each line as an object (`JsonLogWriter`).
     tell : callable
         Takes what is to be told about one of several logs that cannot be shown.
 
@@ -64,7 +71,9 @@ def show_logs(
         If nobody reads any more.
     """
     num_shown = 0
-    for log, writer in zip(logs, _writers(logs, out, is_terminal=is_terminal), strict=True):
+    for log, writer in zip(
+        logs, _writers(logs, out, is_terminal=is_terminal, as_json=as_json), strict=True
+    ):
         begin, end = (0, None) if attempt is None else log.part_of_attempt(attempt)
         try:
             for block in _blocks(log, num_lines, begin, end):
@@ -103,6 +112,7 @@ def follow_logs(
     *,
     begins: Sequence[int] = (),
     is_terminal: bool = False,
+    as_json: bool = False,
     tell: Callable[[str], None],
 ) -> None:
     """Write the ends of logs and all that is added to them, until the runs have ended.
@@ -119,6 +129,8 @@ def follow_logs(
         For each log a place before which nothing is shown [bytes]; none for the beginning.
     is_terminal : bool
         Whether control characters are to be made harmless.
+    as_json : bool, default False
+        Each line as an object (`JsonLogWriter`).
     tell : callable
         Takes what is to be told: that a log is waited for, and how a run ended.
 
@@ -136,7 +148,7 @@ def follow_logs(
             f"{len(logs)} logs are too many to follow at once",
             f"name at most {_MOST_FOLLOWED} runs",
         )
-    writers = _writers(logs, out, is_terminal=is_terminal)
+    writers = _writers(logs, out, is_terminal=is_terminal, as_json=as_json)
     with ExitStack() as stack:
         followed = [
             (log, writer, stack.enter_context(LogFollower(log.path, num_lines, begin=begin)))

@@ -157,6 +157,27 @@ class QueueWords:
         except (LfadsqError, OSError) as error:
             return RunWord(problem=str(error))
 
+    def differences(self, before: QueueWords) -> set[str]:
+        """Name the runs of which live queues say something else than they did before.
+
+        Parameters
+        ----------
+        before : QueueWords
+            Of the same collection.
+
+        Returns
+        -------
+        set of str
+            ``param_<HASH>/<run name>``.
+        """
+        now, then = self._statuses, before._statuses
+        return {
+            place
+            for place in now.keys() | then.keys()
+            if now.get(place) != then.get(place)
+            or self._hosts.get(now[place].name) != before._hosts.get(now[place].name)
+        }
+
     def cause_and_remedy(self, word: RunWord) -> tuple[str, str]:
         """Say why a run failed, and what to do next."""
         causes = [cause for cause in Cause if cause.value == word.cause]
@@ -181,7 +202,7 @@ class QueueWords:
         name = before.name if before else self._name_of(place)
         last = None
         if _RECORD in found:
-            record = Record.read(Path(folder) / _RECORD, name)
+            record = Record.read(Path(folder) / _RECORD, name, moves_damaged=False)
             name, last = record.name, record.last
         state, reason = state_of(
             name, last, self.wishes, is_done=is_done, holder=holder, has_queue=bool(self.live)

@@ -24,7 +24,7 @@ from lfadsq.watching.progress_files import Progress, read_progress
 from lfadsq.watching.queue_words import QueueWords, RunWord
 from lfadsq.watching.run_status import Phase, RunState, RunStatus
 
-__all__ = ["read_runs"]
+__all__ = ["read_run", "read_runs"]
 
 _PARAM_PREFIX = "param_"
 _FILES = RunPaths(Path())
@@ -68,6 +68,30 @@ def read_runs(collection: Path, words: QueueWords, now_s: float | None = None) -
         for hash_name, run_name, folder in _run_folders(str(collection))
         if (status := _read_run(hash_name, run_name, folder, words, now_s)) is not None
     ]
+
+
+def read_run(
+    collection: Path, name: str, words: QueueWords, now_s: float | None = None
+) -> RunStatus | None:
+    """Find where one run stands.
+
+    Parameters
+    ----------
+    collection : Path
+    name : str
+        ``param_<HASH>/<run name>``.
+    words : QueueWords
+    now_s : float, optional
+        The time [s since 1970]; by default the present.
+
+    Returns
+    -------
+    RunStatus or None
+        None if its folder holds nothing of a run.
+    """
+    hash_name, _, run_name = name.partition("/")
+    now_s = time.time() if now_s is None else now_s
+    return _read_run(hash_name, run_name, f"{collection}/{name}", words, now_s)
 
 
 def _run_folders(collection: str) -> Iterator[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import shlex
@@ -53,6 +54,24 @@ def test_a_run_is_named_in_every_way_that_explain_knows_and_by_hash(collection: 
     assert said(log.parent).count("\n") == 100
     assert said(log.parent, "-n", "all") == log.read_text()
     assert said(log.parent, "-n", "0") == ""
+
+
+def test_json_has_an_object_for_each_line_of_each_run(collection: Any) -> None:
+    collection.write_script()
+    logs = [prepared(collection, name) for name in collection.names[:2]]
+    logs[0].write_bytes(b'first\r\n\x1b[31mred "quoted" \xff\n\nno end')
+    logs[1].write_bytes(b"x" * 70_000 + b"\nlast\n")
+    told = said(collection.folder, "run001", "run002", "--json", "-n", "all")
+    assert told.isascii()
+    lines = [json.loads(line) for line in told.splitlines()]
+    first, second = collection.names[:2]
+    assert [one["line"] for one in lines if one["run"] == first] == [
+        "first", '\x1b[31mred "quoted" \ufffd', "", "no end"
+    ]  # fmt: skip
+    *pieces, last = [one["line"] for one in lines if one["run"] == second]
+    assert ("".join(pieces), last) == ("x" * 70_000, "last")
+    following = said(collection.folder, "run001", "--json", "--follow", "-n", 1)
+    assert json.loads(following) == {"run": first, "line": "no end"}
 
 
 def test_a_run_without_queue_script_or_collection_is_found_by_its_folder(collection: Any) -> None:

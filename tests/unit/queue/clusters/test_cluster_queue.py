@@ -18,6 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from lfadsq.queue.control import ControlFolder
+from lfadsq.queue.status import DeviceStatus
 from lfadsq.watching.gpu_history import GpuHistory
 
 from ....nvml_standin.standin import StandInGpus
@@ -339,11 +341,19 @@ def test_a_second_queue_on_the_node_leaves_the_tasks_of_the_first_alone(
     assert steps_of(folder / "t") == list(range(1, 201))
 
 
+def device_of_snapshot(folder: Path, uuid: str) -> DeviceStatus | None:
+    """Find what the live queue tells of a GPU of its machines."""
+    shown = [q for q, lives in ControlFolder.of(folder).queues() if lives]
+    devices = [device for queue in shown for device in queue.devices if device.tasks]
+    return next((d for d in devices if d.device_id.startswith(f"{uuid}@")), None)
+
+
 def test_jobs_have_gpus_of_their_own_and_peaks_are_recorded(
     start: Callable[..., Queue], folder: Path, gpus: StandInGpus
 ) -> None:
     gpus.put_alike(4)
-    gpus.gpus[0].util, gpus.gpus[0].power = 87, 321
+    busy = gpus.gpus[0]
+    busy.util, busy.power, busy.limit, busy.temp = 87, 321, 400, 61
     gpus.write()
     with_gpus = {
         "gpus_per_job": 1,
@@ -355,6 +365,10 @@ def test_jobs_have_gpus_of_their_own_and_peaks_are_recorded(
         for n in range(2)
     ]
     queue = start(specs, cluster_options=with_gpus)
+    device = wait_until(lambda: device_of_snapshot(folder, "GPU-00000000-standin"), "is shown", 60)
+    assert (device.utilisation_percent, device.power_w) == (87, 321)
+    assert (device.power_limit_w, device.temperature_c) == (400, 61)
+    assert device.host == socket.gethostname()
     queue.done()
     attempts = [attempts_of(spec)[0] for spec in specs]
     assert sorted(a["device"] for a in attempts) == [f"GPU-{n:08d}-standin" for n in range(2)]
