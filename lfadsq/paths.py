@@ -201,6 +201,11 @@ class RunPaths:
         """Marker of the task that only samples posterior means."""
         return self.folder / "lfads.done.posteriorMeanOnly"
 
+    @property
+    def export(self) -> Path:
+        """Folder of results in the formats of other tools."""
+        return self.folder / "export"
+
     def input_h5(self, dataset_name: str) -> Path:
         """Give the link to the trainer's input of a dataset."""
         return self.lfads_input / input_file_name(dataset_name)
@@ -265,6 +270,11 @@ class CollectionPaths:
     def posterior_mean_queue_script(self) -> Path:
         """Script that only samples the posterior means of all runs."""
         return self.folder / "run_lfadsqueue_posteriorMeanOnly.py"
+
+    @property
+    def export(self) -> Path:
+        """Folder of the results of all runs in the formats of other tools."""
+        return self.folder / "posterior_means_export"
 
     def data(self, data_hash: str, run_name: str) -> Path:
         """Give the folder of the prepared data that runs with this hash share."""

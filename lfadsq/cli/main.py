@@ -44,6 +44,10 @@ _VERBS = {
         "lfadsq.cli.explain:explain",
         "everything about one run: why it waits or failed, what was tried, what to do",
     ),
+    "export": (
+        "lfadsq.cli.export:export",
+        "write results for MATLAB, xarray, NWB, or as one zip for a colleague",
+    ),
     "gpus": (
         "lfadsq.cli.gpus:gpus",
         "this machine's GPUs: how busy they are, and whose processes are on them",

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,15 @@ import numpy.typing as npt
 from lfadsq.datasets.recording_files import check_recording_file
 from lfadsq.errors import ConfigError, DatasetError
 
-__all__ = ["bin_spikes", "load_continuous_nwb", "load_nwb"]
+__all__ = [
+    "EventTimes",
+    "bin_spikes",
+    "load_continuous_nwb",
+    "load_nwb",
+    "opened_nwb",
+    "read_trials",
+    "trial_table",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +75,8 @@ def load_nwb(
         For `Dataset.load_data`: ``spikes`` (trial, channel, time), unsigned integers [spikes/bin];
         ``timeMs`` (time,), the beginning of each bin after the event; ``conditionId`` (trial,)
         where asked for; ``trialRows`` and ``unitRows``, the rows from 0 of what is in ``spikes``;
-        ``subject`` and ``date``. Trials without the event (NaN) are left out, and a line of the log
+        ``eventTimes`` (trial,), when the event was in the session [s]; ``subject`` and ``date``.
+        Trials without the event (NaN) are left out, and a line of the log
         says how many.
 
     Raises
@@ -91,8 +100,8 @@ def load_nwb(
                 )
     """
     num_bins = _whole_bins(before_ms, after_ms, bin_ms)
-    with _opened(path) as nwb:
-        rows = _trial_table(nwb, table, path)
+    with opened_nwb(path) as nwb:
+        rows = trial_table(nwb, table, path)
         event_times_s = _event_times(_column(rows, event, table, path), event, path)
         trial_rows = _kept(trials, len(event_times_s), "trials")
         has_event = np.isfinite(event_times_s[trial_rows])
@@ -116,6 +125,7 @@ def load_nwb(
                 spike_times_s, event_times_s[trial_rows] - before_ms / 1000, num_bins, bin_ms
             ),
             "timeMs": np.arange(num_bins) * bin_ms - before_ms,
+            "eventTimes": event_times_s[trial_rows],
             "trialRows": trial_rows,
             "unitRows": unit_rows,
         }
@@ -167,7 +177,7 @@ def load_continuous_nwb(
     StorageError
         If it cannot be read.
     """
-    with _opened(path) as nwb:
+    with opened_nwb(path) as nwb:
         spike_times_s, unit_rows = _spike_times(nwb, units, path)
         if stop_s is None:
             # The bin of the last spike is whole.
@@ -182,6 +192,49 @@ def load_continuous_nwb(
         counts = bin_spikes(spike_times_s, np.array([start_s]), num_bins, bin_ms)[0]
         time_ms = start_s * 1000 + np.arange(num_bins) * bin_ms
         return {"counts": counts, "timeMs": time_ms, "unitRows": unit_rows, **_session(nwb)}
+
+
+class EventTimes(NamedTuple):
+    """When an event of each trial was.
+
+    Attributes
+    ----------
+    event_times_s : numpy.ndarray, shape (trial,), float64 [s]
+        Time in the session, of the trials that have the event.
+    rows : numpy.ndarray, shape (trial,), int64
+        Their rows in the table, from 0.
+    """
+
+    event_times_s: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]
+
+
+def read_trials(path: Path, table: str, event: str) -> EventTimes:
+    """Read when an event of each trial was; trials without it are left out, as `load_nwb` does.
+
+    Parameters
+    ----------
+    path : Path
+        The NWB file.
+    table : str
+        Table of intervals, ``trials`` for example.
+    event : str
+        Column with the times [s].
+
+    Raises
+    ------
+    ConfigError
+        If pynwb is not installed.
+    DatasetError
+        If the file is missing, damaged or no NWB file, or has no such table or column.
+    StorageError
+        If it cannot be read.
+    """
+    with opened_nwb(path) as nwb:
+        rows = trial_table(nwb, table, path)
+        times_s = _event_times(_column(rows, event, table, path), event, path)
+    has_event = np.isfinite(times_s)
+    return EventTimes(times_s[has_event], np.flatnonzero(has_event))
 
 
 def bin_spikes(
@@ -252,7 +305,18 @@ def _whole_bins(before_ms: float, after_ms: float, bin_ms: float) -> int:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened_nwb(path: Path) -> Iterator[Any]:
+    """Open an NWB file for reading; it is closed at the end of the block.
+
+    Raises
+    ------
+    ConfigError
+        If pynwb is not installed.
+    DatasetError
+        If the file is missing, damaged or no NWB file, or something goes wrong in the block.
+    StorageError
+        If it cannot be read.
+    """
     check_recording_file(path)
     try:
         pynwb = importlib.import_module("pynwb")
@@ -285,7 +349,14 @@ def _reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _trial_table(nwb: Any, table: str, path: Path) -> Any:
+def trial_table(nwb: Any, table: str, path: Path) -> Any:
+    """Give a table of intervals of an open NWB file.
+
+    Raises
+    ------
+    DatasetError
+        If there is none of that name; the message lists those that there are.
+    """
     # Versions of pynwb differ in whether `intervals` holds the tables that have names of their own.
     named = (nwb.trials, nwb.epochs, nwb.invalid_times)
     tables = {one.name: one for one in named if one is not None} | dict(nwb.intervals or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ __all__ = ["read_input_info"]
 _VECTORS = ("trainInds", "validInds", "seq_timeVector", "conditionId")
 
 
-def read_input_info(path: Path) -> dict[str, Any]:
-    """Read all that the file holds.
+def read_input_info(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Read what the file holds.
 
     Parameters
     ----------
     path : Path
         Written by lfadsq or MATLAB.
+    names : sequence of str, optional
+        Only these variables, where they are there; by default all. Counts can be large.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def read_input_info(path: Path) -> dict[str, Any]:
     with storage_errors(path, "read"):
         if not path.exists():
             raise ConfigError(f"there is no {path}", "call prepare_for_lfads first")
-    info = load_recording(path)
+    info = load_recording(path, names)
     return info | {
         name: np.ravel(info[name]) for name in _VECTORS if isinstance(info.get(name), np.ndarray)
     }

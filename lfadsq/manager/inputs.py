@@ -20,7 +20,7 @@ from lfadsq.errors import DatasetError, StorageError
 from lfadsq.files import check_readable, storage_errors, written_aside
 from lfadsq.hdf5 import hdf5_written_aside
 from lfadsq.manager.counts import DatasetCounts, TrialValues, trial_blocks
-from lfadsq.manager.matfile import StreamedArray, smallest_dtype, write_mat
+from lfadsq.matfile import StreamedArray, smallest_dtype, write_mat
 
 __all__ = [
     "InputShape",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ __all__ = ["load_recording"]
 _log = logging.getLogger(__name__)
 
 
-def load_recording(path: Path) -> dict[str, Any]:
-    """Read every variable of a recording.
+def load_recording(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Read the variables of a recording.
 
     Parameters
     ----------
     path : Path
         A MAT file of any version, another HDF5 file, or ``.npz``. The content decides, not the
         ending.
+    names : sequence of str, optional
+        Only these, where they are there; by default every variable.
 
     Returns
     -------
@@ -48,10 +51,10 @@ def load_recording(path: Path) -> dict[str, Any]:
         if h5py.is_hdf5(path):
             with h5py.File(path) as stored:
                 _refuse_nwb(stored, path)
-                return read_hdf5(stored)
+                return read_hdf5(stored, names)
         if zipfile.is_zipfile(path):
-            return _from_npz(path)
-        return read_mat5(path)
+            return _from_npz(path, names)
+        return read_mat5(path, names)
     except (DatasetError, MemoryError):
         raise
     # The readers raise whatever the damaged bytes make them stumble over.
@@ -75,7 +78,7 @@ def _refuse_nwb(stored: h5py.File, path: Path) -> None:
     )
 
 
-def _from_npz(path: Path) -> dict[str, Any]:
+def _from_npz(path: Path, names: Sequence[str] | None) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         if not any(name.endswith(".npy") for name in archive.namelist()):
             raise DatasetError(
@@ -86,6 +89,8 @@ def _from_npz(path: Path) -> dict[str, Any]:
     variables = {}
     with np.load(path, allow_pickle=False) as stored:
         for name in stored.files:
+            if names is not None and name not in names:
+                continue
             try:
                 value = stored[name]
             except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,13 +117,17 @@ class RunResults:
         """
         return {name: self.load_posterior_means(name) for name in self.dataset_names}
 
-    def load_input_info(self, dataset_name: str | None = None) -> dict[str, Any]:
+    def load_input_info(
+        self, dataset_name: str | None = None, variables: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Read what is known about the trainer's input of a dataset, ``inputInfo_<dataset>.mat``.
 
         Parameters
         ----------
         dataset_name : str, optional
             Which dataset; a run on a single one needs no name.
+        variables : sequence of str, optional
+            Only these, where they are there; by default all, of which counts can be large.
 
         Returns
         -------
@@ -145,7 +150,7 @@ class RunResults:
         name = self._dataset_name(dataset_name)
         # The link of a collection that was moved may lead to where it was, or nowhere.
         own, linked = self.data_paths.input_info(name), self.paths.input_info(name)
-        return read_input_info(own if own.exists() else linked)
+        return read_input_info(own if own.exists() else linked, variables)
 
     def generate_title(self) -> str:
         """Describe the run in one line."""

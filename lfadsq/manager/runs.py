@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lfadsq.errors import ConfigError, DatasetError
 from lfadsq.manager.counts import DatasetCounts
@@ -243,6 +243,68 @@ class Run(RunResults):
         options = AlignmentOptions.of_params(self.params)
         averages = [average_for_alignment(self, dataset) for dataset in self.datasets]
         return MultisessionAlignmentTool(averages, options)
+
+    def export_results_to_h5(
+        self, folder: str | Path | None = None, *, force: bool = False
+    ) -> list[Path]:
+        """Write trained parameters and posterior means as ``exportResultsToH5`` of MATLAB does.
+
+        Parameters
+        ----------
+        folder : str or Path, optional
+            Where to; by default ``export`` in the folder of the run.
+        force : bool, default False
+            Replace files that are there.
+
+        Returns
+        -------
+        list of Path
+            ``modelTrainedParams.h5`` and ``posteriorMeans_<dataset>.h5`` for each dataset.
+
+        Raises
+        ------
+        ConfigError, ResultError, StorageError
+            As `export` does.
+        """
+        return self.export("h5", folder, force=force)
+
+    def export(
+        self, to: str, folder: str | Path | None = None, *, force: bool = False, **choices: Any
+    ) -> list[Path]:
+        """Write results in the format of another tool, as ``lfadsq export`` does.
+
+        Parameters
+        ----------
+        to : {"h5", "mat", "netcdf", "nwb", "zip"}
+            The format.
+        folder : str or Path, optional
+            Where to; by default ``export`` in the folder of the run.
+        force : bool, default False
+            Replace files that are there.
+        **choices
+            ``dataset_names``, ``kind``, and what the format has: see
+            `lfadsq.manager.exporting.plan_exports`.
+
+        Returns
+        -------
+        list of Path
+            What was written, each file complete.
+
+        Raises
+        ------
+        ConfigError
+            If a file is there already, or a choice cannot be. Nothing was written.
+        RunNotFoundError
+            If the run has no such dataset. Nothing was written.
+        ResultError
+            If results are missing or damaged; as far as this shows before anything is read,
+            nothing was written.
+        StorageError
+            If a file cannot be read or written. Those before are complete.
+        """
+        from lfadsq.manager.exporting import export_runs
+
+        return export_runs([self], to, folder, force=force, **choices)
 
     def _repr_html_(self) -> str:
         from lfadsq.manager.html import run_html

@@ -263,8 +263,8 @@ def test_posterior_means_show_the_shapes_of_what_is_there():
 def test_results_need_neither_run_manager_nor_tensorflow():
     code = (
         "import sys, pkgutil, importlib, lfadsq.results as results\n"
-        "for one in pkgutil.iter_modules(results.__path__):\n"
-        "    importlib.import_module(f'lfadsq.results.{one.name}')\n"
+        "for one in pkgutil.walk_packages(results.__path__, 'lfadsq.results.'):\n"
+        "    importlib.import_module(one.name)\n"
         "print([n for n in sys.modules if n.startswith(('lfadsq.manager', 'tensorflow'))])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lfadsq import DatasetCounts
+from lfadsq import DatasetCounts, matfile
 from lfadsq.errors import DatasetError, StorageError
-from lfadsq.manager import matfile
 from lfadsq.manager.inputs import (
     InputShape,
     bins_per_spike_bin,
@@ -174,15 +173,19 @@ def test_conditions_may_be_text_or_unknown(tmp_path):
         st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)),
     ),
     name=st.text("abcdefgh", min_size=1, max_size=20),
+    compressed=st.booleans(),
 )
-def test_streamed_arrays_are_read_back_by_scipy(tmp_path_factory, values, name):
+def test_streamed_arrays_are_read_back_by_scipy(tmp_path_factory, values, name, compressed):
     """Names and arrays of any size, so that every padding occurs."""
     path = tmp_path_factory.mktemp("mat") / "a.mat"
     pieces = [values[:2], values[2:]]
-    streamed = matfile.StreamedArray(values.shape[::-1], values.dtype, pieces)
-    matfile.write_mat(path, {"small": 1.0}, {name: streamed, "last": streamed})
+    streamed = matfile.StreamedArray(values.shape[::-1], values.dtype, pieces, compressed)
+    smaller = matfile.StreamedArray(values.shape[::-1], values.dtype, pieces)
+    matfile.write_mat(
+        path, {"small": 1.0, "text": "odd"}, {"first": smaller, name: streamed, "last": streamed}
+    )
     loaded = scipy.io.loadmat(path)
-    for key in (name, "last"):
+    for key in ("first", name, "last"):
         np.testing.assert_array_equal(loaded[key], values.T)
     assert loaded["small"] == 1
 

@@ -2,7 +2,7 @@
 
 `scipy.io.savemat` copies an array several times before it is compressed. A MAT v5 file is a header
 and then one element a variable, so small variables are written by SciPy, and each large array is
-appended here as one more element, compressed as it streams by.
+appended here as one more element, compressed as it streams by, or plain where that saves little.
 
 References
 ----------
@@ -46,11 +46,19 @@ class StreamedArray:
         Of the pieces: ``u1``, ``<u2``, ``<i4`` or ``<f8``. MATLAB shows doubles in any case.
     pieces : iterable of numpy.ndarray
         C-contiguous arrays that, one after another, are the array in column-major order.
+    compressed : bool, default True
+        Whether to compress them: counts become far smaller, rates hardly.
     """
 
     shape: tuple[int, ...]
     dtype: npt.DTypeLike
     pieces: Iterable[npt.NDArray[Any]]
+    compressed: bool = True
+
+    @property
+    def num_bytes(self) -> int:
+        """Size as it is stored, before it is compressed [bytes]."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
 def smallest_dtype(largest: float) -> np.dtype[Any]:
@@ -83,14 +91,25 @@ def write_mat(
         If the file cannot be written.
     """
     with path.open("wb") as stream:
-        scipy.io.savemat(stream, dict(variables), do_compression=True, oned_as="column")
-        for name, array in streamed.items():
+        plain = {name: array for name, array in streamed.items() if not array.compressed}
+        scipy.io.savemat(
+            stream,
+            dict(variables),
+            # Only elements that are not compressed leave the next one where it may begin.
+            do_compression=not plain,
+            oned_as="column",
+            long_field_names=True,
+        )
+        for name, array in plain.items():
             _append(stream, name, array)
+        for name, array in streamed.items():
+            if array.compressed:
+                _append(stream, name, array)
 
 
 def _append(stream: BinaryIO, name: str, array: StreamedArray) -> None:
     dtype = np.dtype(array.dtype)
-    num_bytes = int(np.prod(array.shape, dtype=np.int64)) * dtype.itemsize
+    num_bytes = array.num_bytes
     if num_bytes > _LARGEST_ELEMENT_BYTES:
         raise DatasetError(
             f"{name} has {num_bytes} bytes, more than a MAT v5 file can hold in one variable",
@@ -108,6 +127,12 @@ def _append(stream: BinaryIO, name: str, array: StreamedArray) -> None:
     padding = b"\0" * (-num_bytes % 8)
     header = struct.pack("<2I", _MI_MATRIX, len(contents) + num_bytes + len(padding))
 
+    if not array.compressed:
+        stream.write(header + contents)
+        for piece in array.pieces:
+            stream.write(np.ascontiguousarray(piece, dtype).data)
+        stream.write(padding)
+        return
     start = stream.tell()
     stream.write(struct.pack("<2I", _MI_COMPRESSED, 0))
     compressor = zlib.compressobj(_COMPRESSION_LEVEL)

@@ -1,0 +1,1 @@
+"""Writing what a run inferred in the formats of other tools."""
