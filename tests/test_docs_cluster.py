@@ -6,97 +6,27 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 
-from lfadsq.cli.main import lfadsq
 from lfadsq.queue.clusters.option_reading import read_cluster_options
 from lfadsq.queue.clusters.option_texts import options_markdown
 from lfadsq.queue.clusters.system_names import SYSTEM_NAMES, is_address
 from lfadsq.queue.clusters.systems import system_of
-from lfadsq.queue.command_line import queue_options
+
+from .docs_pages import QUEUE_SCRIPT, blocks, queue_script, shell_lines, typed_commands
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-QUEUE_SCRIPT = "python run_lfadsqueue.py"
-ALL_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/queue.md", "docs/cluster.md")
-
-
-@click.command()
-@queue_options
-def queue_script(**_options: object) -> None:
-    """Stand for ``run_lfadsqueue.py``, which has these options and nothing else."""
-
-
-def blocks(language: str, text: str) -> list[str]:
-    """Give the blocks of code in a language; those in a list are not indented any more."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
-
-
-def shell_lines(text: str) -> list[str]:
-    return [line for block in blocks("sh", text) for line in block.splitlines() if line.strip()]
-
-
-def spans(text: str) -> list[str]:
-    """Give what stands in backticks within the prose, of commands of ours."""
-    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    prose = prose.replace(options_markdown(), "")
-    return re.findall(r"`([^`]+)`", prose)
-
-
-def ours(text: str) -> list[str]:
-    """Give the command lines of a page that run something of ours, in blocks and in the prose."""
-    lines = [*shell_lines(text), *spans(text)]
-    return [line for line in lines if re.match(rf"lfadsq \w|{QUEUE_SCRIPT}", line)]
-
-
-def parse(line: str) -> None:
-    """Parse a command line as the command itself would, and run nothing.
-
-    Raises
-    ------
-    click.ClickException
-        If there is no such command, or it does not take these options.
-    """
-    words = shlex.split(line, comments=True)
-    if line.startswith(QUEUE_SCRIPT):
-        queue_script.make_context("run_lfadsqueue.py", words[2:])
-        return
-    command: click.Command = lfadsq
-    context = click.Context(command)
-    del words[0]
-    while isinstance(command, click.Group):
-        name = words.pop(0) if words else ""
-        found = command.get_command(context, name)
-        if found is None:
-            raise click.UsageError(f"no command {name!r} in {line!r}")
-        command, context = found, click.Context(found, parent=context, info_name=name)
-    command.make_context(command.name, words, parent=context)
 
 
 SECTION = README.partition("## On your cluster\n")[2].partition("\n## ")[0]
-COMMANDS = sorted({*ours(PAGE), *ours(SECTION)})
+COMMANDS = sorted({*typed_commands(PAGE), *typed_commands(SECTION)})
 
 
 def test_the_page_shows_commands_of_ours() -> None:
     assert len(COMMANDS) > 15
     assert any(line.startswith("lfadsq submit") for line in COMMANDS)
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_that_is_shown_exists_with_its_options(line: str) -> None:
-    parse(line)
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["lfadsq submitt", "lfadsq submit --wall 1h", "lfadsq queue stopp", f"{QUEUE_SCRIPT} --gpus 1"],
-)
-def test_a_command_that_does_not_exist_would_be_found(line: str) -> None:
-    with pytest.raises(click.ClickException):
-        parse(line)
 
 
 def cluster_words(line: str) -> dict[str, object]:
@@ -105,7 +35,7 @@ def cluster_words(line: str) -> dict[str, object]:
     return dict(queue_script.make_context("run_lfadsqueue.py", words).params)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith(QUEUE_SCRIPT)])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if QUEUE_SCRIPT.match(line)])
 def test_what_a_recipe_says_is_right_and_its_batch_system_can_do_it(
     line: str, no_user_file: None
 ) -> None:
@@ -155,22 +85,6 @@ def test_the_example_file_is_read(tmp_path: Path, no_user_file: None) -> None:
 def test_every_batch_system_is_spoken_of() -> None:
     for name in SYSTEM_NAMES:
         assert system_of(name).title in PAGE
-
-
-def test_links_lead_somewhere() -> None:
-    for name in ALL_PAGES:
-        page = ROOT / name
-        text = page.read_text(encoding="utf-8")
-        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
-            goal = page.parent / target if target else page
-            assert goal.exists(), f"{name} links to {target}"
-            if anchor:
-                heads = re.findall(r"^#+ (.+)$", goal.read_text(encoding="utf-8"), re.MULTILINE)
-                assert anchor in {_anchor(head) for head in heads}, f"{name} links to #{anchor}"
-
-
-def _anchor(head: str) -> str:
-    return re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
 
 
 def test_the_section_of_the_readme_is_short_and_leads_to_the_page() -> None:

@@ -6,26 +6,16 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
-
 from lfadsq import TrainerCommands
 from lfadsq.manager.starter import render_starter
 from lfadsq.manager.trainer_commands import PLACEHOLDERS
 
-from .test_docs_cluster import QUEUE_SCRIPT, blocks, parse, shell_lines
+from .docs_pages import blocks, shell_lines
 from .test_starter import Here, begin
 from .test_starter import here as here
 
 PAGE = (Path(__file__).parent.parent / "docs" / "start.md").read_text(encoding="utf-8")
 FILES = {str(path.relative_to("/x/reaching")) for path in render_starter(Path("/x/reaching"))}
-COMMANDS = sorted(
-    {line for line in shell_lines(PAGE) if line.startswith(("lfadsq ", QUEUE_SCRIPT))}
-)
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_that_is_shown_exists_with_its_options(line: str) -> None:
-    parse(line)
 
 
 def test_files_are_those_that_are_written() -> None:
@@ -58,10 +48,3 @@ def test_every_placeholder_and_choice_is_explained() -> None:
         assert f"`{{{name}}}`" in section
     for name in ("in_conda", "in_venv", "with_modules", "with_setup", *vars(TrainerCommands())):
         assert f"{name}" in section
-
-
-def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGE)
-    assert links
-    for target in links:
-        assert (Path(__file__).parent.parent / "docs" / target).exists()
