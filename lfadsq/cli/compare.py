@@ -42,7 +42,7 @@ _PICTURES = (".png", ".pdf", ".svg")
     "--smoothing",
     "smoothing_ms",
     type=click.FloatRange(min=0),
-    default=50.0,
+    default=0.0,
     show_default=True,
     metavar="MS",
     help="Deviation of the Gaussian that smooths spikes for PSTHs.",

@@ -37,7 +37,7 @@ class ComparedRuns(RunGrid):
         by: str | None = None,
         quick: bool = False,
         held_out: Mapping[str, npt.NDArray[Any]] | Literal["recordings"] | None = None,
-        smoothing_ms: float = 50.0,
+        smoothing_ms: float = 0.0,
         on_scored: Callable[[int, int], None] | None = None,
     ) -> SweepComparison:
         """Compare the runs: one table of hyperparameters, costs, scores, time, memory and trouble.
@@ -58,8 +58,9 @@ class ComparedRuns(RunGrid):
             the model, trials in the order of the recording; or to take the variable
             ``heldoutSpikes`` of the recordings (files of the Neural Latents Benchmark have it). For
             co-smoothing.
-        smoothing_ms : float, default 50
-            Standard deviation of the Gaussian that smooths spikes for PSTHs [ms].
+        smoothing_ms : float, default 0
+            Standard deviation of the Gaussian that smooths spikes for PSTHs [ms]; 0 for none. Wider
+            than what rates do, it puts blurred ones first.
         on_scored : callable, optional
             Told after each run how many are looked through, and of how many.
 

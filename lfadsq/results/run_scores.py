@@ -147,7 +147,7 @@ def score_posterior_means(
     held_out : numpy.ndarray or TrialArray, shape (trial, time, channel), optional [spikes/bin]
         Counts of channels that the model never saw, in its bins, trials in the order of the
         recording.
-    smoothing_ms : float, default 50 [ms]
+    smoothing_ms : float, default 0 [ms]
         As in `lfadsq.results.psth.psth_r2`.
 
     Returns

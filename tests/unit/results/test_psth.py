@@ -98,3 +98,19 @@ def test_refuses_what_does_not_fit():
     counts[0, 0, 0] = np.nan
     with pytest.raises(ResultShapeError, match="not a finite number"):
         psth_r2(rates, counts, condition, bin_ms=5)
+
+
+def test_true_rates_come_before_blurred_ones_however_fast_they_are():
+    """By default; not so if spikes are smoothed more than rates change."""
+    generator = np.random.default_rng(3)
+    condition = np.repeat(np.arange(6), 20)
+    bumps = generator.uniform(20, 80, (6, 1, 10)) - np.arange(100)[:, np.newaxis]
+    true = (0.05 + 2 * np.exp(-((bumps / 2) ** 2)))[condition]
+    counts = generator.poisson(true)
+    blurred = np.stack([smooth_in_time(rates, 10, 30) for rates in true])
+    assert psth_r2(true, counts, condition, bin_ms=10) > 0.8
+    assert psth_r2(blurred, counts, condition, bin_ms=10) < 0.7
+    by_kernel = [
+        psth_r2(rates, counts, condition, bin_ms=10, smoothing_ms=50) for rates in (true, blurred)
+    ]
+    assert by_kernel[0] < by_kernel[1]
