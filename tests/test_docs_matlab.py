@@ -14,6 +14,7 @@ import pytest
 import scipy.io
 
 import lfadsq
+from lfadsq import PosteriorMeans
 
 PAGE = Path(__file__).parent.parent / "docs" / "matlab.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -23,6 +24,9 @@ SECOND_COLUMN = [
     if row.startswith("| ") and not row.startswith("| MATLAB")
 ]
 EXPRESSIONS = [code for cell in SECOND_COLUMN for code in re.findall(r"`([^`]+)`", cell)]
+MEANS = PosteriorMeans.from_arrays(
+    bin_ms=1.0, output_means=np.ones((2, 3, 4)), factors=np.ones((2, 3, 2))
+)
 FREE_NAMES = {"mask", "n", "names", "data", "runs"}
 
 
@@ -65,6 +69,7 @@ def test_every_name_and_argument_exists(script: dict[str, Any], expression: str)
         **{name: script[name] for name in ("dc", "par", "rc", "run")},
         "ds": script["dc"].datasets[0],
         "spec": script["rc"].run_specs[0],
+        "means": MEANS,
     }
     for node in ast.walk(ast.parse(expression, mode="eval")):
         if isinstance(node, ast.Name):
