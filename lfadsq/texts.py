@@ -6,8 +6,10 @@ Names come from any file system, and logs hold whatever a program, or a file nam
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 __all__ = [
+    "StyledLine",
     "count_text",
     "duration_text",
     "harmless",
@@ -25,6 +27,21 @@ _SEQUENCES = re.compile(
 _REST = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+
+
+class StyledLine(NamedTuple):
+    """What is written to a terminal at once: a line, or some that belong together.
+
+    Attributes
+    ----------
+    text : str
+        Without what a terminal would obey.
+    style : str
+        In the words of rich; nothing is told by it alone.
+    """
+
+    text: str
+    style: str = ""
 
 
 def count_text(number: int, noun: str) -> str:

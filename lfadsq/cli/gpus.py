@@ -17,7 +17,7 @@ from lfadsq.cli.targets import json_option
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from lfadsq.watching.gpu_text import GpuLine
+    from lfadsq.texts import StyledLine
     from lfadsq.watching.machine_gpus import GpuWatch, MachineGpus
 
 __all__ = ["gpus"]
@@ -106,19 +106,19 @@ def _print(
             click.echo(line.text)  # whoever reads a pipe breaks lines as they like
 
 
-def _lines(machine: MachineGpus, with_uuids: bool) -> list[GpuLine]:
+def _lines(machine: MachineGpus, with_uuids: bool) -> list[StyledLine]:
     from lfadsq.watching.gpu_text import gpu_lines
 
     return list(gpu_lines(machine, with_uuids=with_uuids))
 
 
-def _time_line(machine: MachineGpus) -> GpuLine:
-    from lfadsq.watching.gpu_text import GpuLine
+def _time_line(machine: MachineGpus) -> StyledLine:
+    from lfadsq.texts import StyledLine
 
-    return GpuLine(f"--- {machine.at}")
+    return StyledLine(f"--- {machine.at}")
 
 
-def _picture(lines: list[GpuLine], console: Console, every_s: float) -> RenderableType:
+def _picture(lines: list[StyledLine], console: Console, every_s: float) -> RenderableType:
     from rich.text import Text
 
     room = max(1, console.height - 1)

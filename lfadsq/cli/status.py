@@ -16,7 +16,7 @@ from lfadsq.cli.targets import collection_option, json_option
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lfadsq.watching.status_text import StatusLine
+    from lfadsq.texts import StyledLine
 
 __all__ = ["status"]
 
@@ -115,7 +115,7 @@ def _json_text(told: dict[str, Any]) -> str:
     return f'{head},\n  "runs": [\n{runs}\n]}}'
 
 
-def _show(lines: Iterable[StatusLine], *, is_terminal: bool) -> None:
+def _show(lines: Iterable[StyledLine], *, is_terminal: bool) -> None:
     if not is_terminal:
         # Whoever reads a file or a pipe breaks lines as they like.
         click.echo("\n".join(line.text for line in lines))

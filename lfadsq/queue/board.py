@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lfadsq.queue.events import (
     Event,
@@ -26,25 +26,11 @@ from lfadsq.queue.events import (
 )
 from lfadsq.queue.failures import last_lines, log_tail
 from lfadsq.queue.texts import failure_text, retry_text
-from lfadsq.texts import count_text, duration_text
+from lfadsq.texts import StyledLine, count_text, duration_text
 
-__all__ = ["Board", "Line", "RunningTask"]
+__all__ = ["Board", "RunningTask"]
 
 _TAIL_BYTES = 4096
-
-
-class Line(NamedTuple):
-    """What there is to say of an event; may be several lines, or empty.
-
-    Attributes
-    ----------
-    text : str
-    style : str
-        In the words of rich.
-    """
-
-    text: str
-    style: str = ""
 
 
 @dataclass
@@ -92,10 +78,10 @@ class Board:
         # How each ended last: one that failed or was cancelled may be tried again.
         self._ended: dict[str, str] = {}
 
-    def take(self, event: Event) -> Line:
+    def take(self, event: Event) -> StyledLine:
         """Keep the books, and give what there is to say."""
         handler = _HANDLERS.get(type(event))
-        return handler(self, event) if handler else Line("")
+        return handler(self, event) if handler else StyledLine("")
 
     def counts_text(self) -> str:
         """Say how many tasks are in which state."""
@@ -109,77 +95,77 @@ class Board:
         finished = f"{ended['finished']} of {self.num_to_do} finished"
         return ", ".join([finished, *shown, f"{waiting} waiting"])
 
-    def _on_queue_started(self, event: QueueStarted) -> Line:
+    def _on_queue_started(self, event: QueueStarted) -> StyledLine:
         self.num_to_do = event.num_tasks - event.num_skipped
         lines = [f"queue {event.queue_name}: {count_text(event.num_tasks, 'task')}"]
         if event.num_skipped:
             lines[0] += f", {event.num_skipped} of them done already"
         if self.num_to_do == 0:
-            return Line(lines[0] + "; nothing to do", "bold")
+            return StyledLine(lines[0] + "; nothing to do", "bold")
         if event.reason:
             lines.append(f"  {event.reason}: training on the processors")
         most = event.max_tasks
         how_many = "as many at a time as fit" if most is None else f"up to {most} at a time"
         lines.append(f"  {how_many} on {', '.join(event.device_names)}")
-        return Line("\n".join(lines), "bold")
+        return StyledLine("\n".join(lines), "bold")
 
-    def _on_tasks_added(self, event: TasksAdded) -> Line:
+    def _on_tasks_added(self, event: TasksAdded) -> StyledLine:
         self.num_to_do += len(event.tasks) - event.num_done
         text = f"added        {count_text(len(event.tasks), 'task')}"
         if event.num_done:
             text += f", {event.num_done} of them done already"
-        return Line(text, "bold")
+        return StyledLine(text, "bold")
 
-    def _on_task_started(self, event: TaskStarted) -> Line:
+    def _on_task_started(self, event: TaskStarted) -> StyledLine:
         self._ended.pop(event.task.name, None)
         self.running[event.task.name] = RunningTask(event, time.monotonic())
         number = event.attempt.number
         again = f" (attempt {number})" if number > 1 else ""
-        return Line(f"started      {event.task.name} on {event.attempt.device_name}{again}")
+        return StyledLine(f"started      {event.task.name} on {event.attempt.device_name}{again}")
 
-    def _on_task_finished(self, event: TaskFinished) -> Line:
+    def _on_task_finished(self, event: TaskFinished) -> StyledLine:
         self._ended[event.task.name] = "finished"
         self.donefiles[event.task.name] = event.task.donefile
         took = self._took(event.task.name)
         by_whom = " by another queue" if event.attempt is None else took
-        return Line(f"finished     {event.task.name}{by_whom}", "green")
+        return StyledLine(f"finished     {event.task.name}{by_whom}", "green")
 
-    def _on_task_failed(self, event: TaskFailed) -> Line:
+    def _on_task_failed(self, event: TaskFailed) -> StyledLine:
         self._ended[event.task.name] = "failed"
-        return Line(failure_text(event.failure, self._took(event.task.name)), "red")
+        return StyledLine(failure_text(event.failure, self._took(event.task.name)), "red")
 
-    def _on_task_retried(self, event: TaskRetried) -> Line:
+    def _on_task_retried(self, event: TaskRetried) -> StyledLine:
         took = self._took(event.task.name)
-        return Line(retry_text(event.failure, event.how, took), "yellow")
+        return StyledLine(retry_text(event.failure, event.how, took), "yellow")
 
-    def _on_task_interrupted(self, event: TaskInterrupted) -> Line:
+    def _on_task_interrupted(self, event: TaskInterrupted) -> StyledLine:
         later = ", and goes on later" if event.will_go_on else ""
         name = event.task.name
-        return Line(f"interrupted  {name}{self._took(name)}{later}", "yellow")
+        return StyledLine(f"interrupted  {name}{self._took(name)}{later}", "yellow")
 
-    def _on_task_cancelled(self, event: TaskCancelled) -> Line:
+    def _on_task_cancelled(self, event: TaskCancelled) -> StyledLine:
         self._ended[event.task.name] = "cancelled"
-        return Line(f"cancelled    {event.task.name}{self._took(event.task.name)}", "yellow")
+        return StyledLine(f"cancelled    {event.task.name}{self._took(event.task.name)}", "yellow")
 
-    def _on_task_left(self, event: TaskLeft) -> Line:
+    def _on_task_left(self, event: TaskLeft) -> StyledLine:
         self._ended[event.task.name] = "left"
         self._took(event.task.name)
         who = f" (process {event.attempt.pid})" if event.attempt.pid else ""
-        return Line(
+        return StyledLine(
             f"left running {event.task.name} on {event.attempt.device_name}{who}\n"
             f"  log:             {event.task.outfile}",
             "yellow",
         )
 
-    def _on_task_held(self, event: TaskHeld) -> Line:
+    def _on_task_held(self, event: TaskHeld) -> StyledLine:
         who = f"process {event.pid}" if event.pid else "another process"
         host = f" on {event.host}" if event.host else ""
-        return Line(
+        return StyledLine(
             f"elsewhere    {event.task.name} is being run by {who}{host} already: waiting for it",
             "yellow",
         )
 
-    def _on_stop_requested(self, event: StopRequested) -> Line:
+    def _on_stop_requested(self, event: StopRequested) -> StyledLine:
         running = count_text(event.num_running, "running task")
         if event.num_running == 0:
             text = ": the queue ends; it has started nothing that still runs"
@@ -191,12 +177,12 @@ class Board:
             # A wish that is said twice is the same wish.
             again = " (once more to kill them now)" if event.signal in _SIGNALS else ""
             text = f": ending {running}, for {event.grace_s:g} s at most{again}"
-        return Line(f"{event.signal}{text}", "bold yellow")
+        return StyledLine(f"{event.signal}{text}", "bold yellow")
 
-    def _on_noted(self, event: Noted) -> Line:
+    def _on_noted(self, event: Noted) -> StyledLine:
         if event.is_warning:
-            return Line(f"warning: {event.text}", "yellow")
-        return Line(event.text)
+            return StyledLine(f"warning: {event.text}", "yellow")
+        return StyledLine(event.text)
 
     def _took(self, name: str) -> str:
         running = self.running.pop(name, None)
@@ -206,7 +192,7 @@ class Board:
 _SIGNALS = ("SIGINT", "SIGTERM", "Ctrl-C")
 _ALWAYS_SHOWN = ("failed", "running")
 
-_HANDLERS: dict[type, Callable[[Board, Any], Line]] = {
+_HANDLERS: dict[type, Callable[[Board, Any], StyledLine]] = {
     QueueStarted: Board._on_queue_started,
     TasksAdded: Board._on_tasks_added,
     TaskStarted: Board._on_task_started,

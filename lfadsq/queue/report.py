@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from lfadsq.queue.board import Board, Line
+from lfadsq.queue.board import Board
 from lfadsq.queue.events import (
     Event,
     Noted,
@@ -20,7 +20,7 @@ from lfadsq.queue.interrupts import GOES_ON
 from lfadsq.queue.reporters import QuietReporter, Reporters
 from lfadsq.queue.summary import summary_text, validation_costs
 from lfadsq.queue.texts import failure_text
-from lfadsq.texts import duration_text
+from lfadsq.texts import StyledLine, duration_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +77,7 @@ class ConsoleReporter:
         self._is_gone = False
         self._live: Any = None
         # While a question is at the terminal: what would be written into it.
-        self._held: list[Line] | None = None
+        self._held: list[StyledLine] | None = None
         self._closed = threading.Event()
         self._heart: threading.Thread | None = None
 

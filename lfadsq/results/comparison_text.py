@@ -6,14 +6,14 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from lfadsq.html import display, folded, line, table
 from lfadsq.results.comparison import SweepComparison
 from lfadsq.results.comparison_rows import COLUMNS, Column, RunRow
-from lfadsq.texts import count_text, printable, short_duration
+from lfadsq.texts import StyledLine, count_text, printable, short_duration
 
-__all__ = ["TextLine", "comparison_html", "comparison_lines"]
+__all__ = ["comparison_html", "comparison_lines"]
 
 _WIDE = 10_000
 _MOST_SETTING = 14
@@ -38,21 +38,6 @@ _PRIORITY = (
 """Which numbers stay where there is no room for all."""
 
 
-class TextLine(NamedTuple):
-    """One line.
-
-    Attributes
-    ----------
-    text : str
-        Shows on any terminal as it is.
-    style : str
-        In the words of rich.
-    """
-
-    text: str
-    style: str = ""
-
-
 def comparison_lines(
     comparison: SweepComparison,
     *,
@@ -60,7 +45,7 @@ def comparison_lines(
     width: int = _WIDE,
     most_rows: int | None = None,
     most_signs: int | None = None,
-) -> list[TextLine]:
+) -> list[StyledLine]:
     """Write a comparison for people.
 
     Parameters
@@ -83,7 +68,7 @@ def comparison_lines(
     lines += _sign_lines([row for row in shown if row.signs], most_signs, width)
     for note in comparison.notes:
         lines += _wrapped(f"note: {note}", width, "dim")
-    return [TextLine(printable(line.text), line.style) for line in lines]
+    return [StyledLine(printable(line.text), line.style) for line in lines]
 
 
 def comparison_html(comparison: SweepComparison) -> str:
@@ -124,16 +109,16 @@ def _table_lines(
     by: Column,
     width: int,
     most_rows: int | None,
-) -> Iterator[TextLine]:
+) -> Iterator[StyledLine]:
     num_shown = len(rows) if most_rows is None else min(most_rows, len(rows))
     groups: dict[str, list[RunRow]] = {}
     for row in rows[:num_shown]:
         groups.setdefault(row.data_label, []).append(row)
     columns = _fitting_columns(comparison, rows[:num_shown], by, width)
     for label, group in groups.items():
-        yield TextLine("")
+        yield StyledLine("")
         if len({row.data_label for row in comparison.rows}) > 1:
-            yield TextLine(label, "bold")
+            yield StyledLine(label, "bold")
         cells = [[heading for heading, _ in columns]]
         cells += [[cell(row) for _, cell in columns] for row in group]
         widths = [max(len(row[at]) for row in cells) for at in range(len(columns))]
@@ -146,9 +131,9 @@ def _table_lines(
                 for at, (text, size) in enumerate(zip(texts, widths, strict=True))
             )
             style = "dim" if not number else "yellow" if is_suspect else "bold" if is_best else ""
-            yield TextLine("  ".join(padded).rstrip(), style)
+            yield StyledLine("  ".join(padded).rstrip(), style)
     if num_shown < len(rows):
-        yield TextLine(f"and {count_text(len(rows) - num_shown, 'run')} more: --all", "dim")
+        yield StyledLine(f"and {count_text(len(rows) - num_shown, 'run')} more: --all", "dim")
     headings = {heading for heading, _ in columns}
     left_out = [name for name in comparison.varying if name not in headings]
     left_out += [column.name for column in comparison.columns if column.heading not in headings]
@@ -221,7 +206,9 @@ def _number_text(column: Column, row: RunRow) -> str:
     return short_duration(value) if column.name == "time_s" else f"{value:.{column.digits}f}"
 
 
-def _best_lines(comparison: SweepComparison, by: Column, width: int = _WIDE) -> Iterator[TextLine]:
+def _best_lines(
+    comparison: SweepComparison, by: Column, width: int = _WIDE
+) -> Iterator[StyledLine]:
     best = comparison.best
     num_kinds = len({row.data for row in comparison.rows})
     for row in best[:_MOST_BEST]:
@@ -229,13 +216,13 @@ def _best_lines(comparison: SweepComparison, by: Column, width: int = _WIDE) -> 
         text = f"best{of}: {row.name}, {by.name} {_number_text(by, row)}"
         yield from _wrapped(text, width, "green")
     if len(best) > _MOST_BEST:
-        yield TextLine(f"and {len(best) - _MOST_BEST} more of rank 1", "green")
+        yield StyledLine(f"and {len(best) - _MOST_BEST} more of rank 1", "green")
     for row in [row for row in best if row.signs][:_MOST_BEST]:
         kinds = ", ".join(sign.kind for sign in row.signs)
         yield from _wrapped(f"beware: {row.name} looks wrong ({kinds})", width, "yellow")
 
 
-def _sign_lines(rows: list[RunRow], most: int | None, width: int) -> Iterator[TextLine]:
+def _sign_lines(rows: list[RunRow], most: int | None, width: int) -> Iterator[StyledLine]:
     if not rows:
         return
     kinds = Counter(sign.kind for row in rows for sign in row.signs)
@@ -245,12 +232,12 @@ def _sign_lines(rows: list[RunRow], most: int | None, width: int) -> Iterator[Te
         for sign in row.signs:
             yield from _wrapped(f"! {row.name}: {sign}", width, "yellow", "    ")
     if most is not None and len(rows) > most:
-        yield TextLine(f"and {count_text(len(rows) - most, 'run')} more: --all", "dim")
+        yield StyledLine(f"and {count_text(len(rows) - most, 'run')} more: --all", "dim")
 
 
-def _wrapped(text: str, width: int, style: str = "", indent: str = "  ") -> Iterator[TextLine]:
+def _wrapped(text: str, width: int, style: str = "", indent: str = "  ") -> Iterator[StyledLine]:
     # Before wrapping: what is shown for a control character is longer than it is.
     for one in textwrap.wrap(
         printable(text), max(width, 40), subsequent_indent=indent, break_on_hyphens=False
     ):
-        yield TextLine(one, style)
+        yield StyledLine(one, style)

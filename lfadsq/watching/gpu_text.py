@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lfadsq.queue.gpu_choice import MASK_VARIABLE
-from lfadsq.texts import count_text, printable
+from lfadsq.texts import StyledLine, count_text, printable
 from lfadsq.watching.gpu_processes import GpuUser
 from lfadsq.watching.machine_gpus import GpuState, MachineGpus
 
-__all__ = ["GpuLine", "gpu_lines"]
+__all__ = ["gpu_lines"]
 
 _UNKNOWN = "-"
 _NAME_WIDTH = 27
 _INDENT = " " * 6
 
 
-@dataclass(frozen=True)
-class GpuLine:
-    """A line to show.
-
-    Attributes
-    ----------
-    text : str
-        Without control characters.
-    style : str
-        How `rich` shows it on a terminal with colours; nothing is told by it alone.
-    """
-
-    text: str
-    style: str = ""
-
-
-def gpu_lines(machine: MachineGpus, *, with_uuids: bool = False) -> Iterator[GpuLine]:
+def gpu_lines(machine: MachineGpus, *, with_uuids: bool = False) -> Iterator[StyledLine]:
     """Write what was seen of the GPUs of a machine.
 
     Parameters
@@ -43,16 +26,16 @@ def gpu_lines(machine: MachineGpus, *, with_uuids: bool = False) -> Iterator[Gpu
         Write the UUID of each below it.
     """
     if machine.problem:
-        yield GpuLine(printable(f"{machine.host}: {machine.problem}"), "bold")
+        yield StyledLine(printable(f"{machine.host}: {machine.problem}"), "bold")
         for trace in machine.tried:
-            yield GpuLine(printable(f"  {trace}"))
-        yield GpuLine(printable(f"what to do: {machine.remedy}"))
-        yield GpuLine("training and everything else works on the processors too, only slower")
+            yield StyledLine(printable(f"  {trace}"))
+        yield StyledLine(printable(f"what to do: {machine.remedy}"))
+        yield StyledLine("training and everything else works on the processors too, only slower")
         return
     driver = f", driver {machine.driver}" if machine.driver else ""
     head = f"{machine.host}: {count_text(len(machine.gpus), 'GPU')}{driver}"
-    yield GpuLine(printable(head), "bold")
-    yield GpuLine(
+    yield StyledLine(printable(head), "bold")
+    yield StyledLine(
         f"{'GPU':<5} {'name':<{_NAME_WIDTH}} {'use':>5} {'memory MB':>15} {'power W':>11}"
         f" {'temp':>6}",
         "bold",
@@ -61,11 +44,11 @@ def gpu_lines(machine: MachineGpus, *, with_uuids: bool = False) -> Iterator[Gpu
         yield from _lines_of(gpu, machine, with_uuids)
 
 
-def _lines_of(gpu: GpuState, machine: MachineGpus, with_uuids: bool) -> Iterator[GpuLine]:
+def _lines_of(gpu: GpuState, machine: MachineGpus, with_uuids: bool) -> Iterator[StyledLine]:
     part = "" if gpu.mig_index is None else f":{gpu.mig_index}"
     label = f"{gpu.index}{part}"
     if gpu.problem:
-        yield GpuLine(
+        yield StyledLine(
             printable(f"{label:<5} {gpu.name or 'GPU'} does not answer: {gpu.problem}"), "red"
         )
     else:
@@ -73,7 +56,7 @@ def _lines_of(gpu: GpuState, machine: MachineGpus, with_uuids: bool) -> Iterator
         name = gpu.name if len(gpu.name) <= _NAME_WIDTH else f"{gpu.name[: _NAME_WIDTH - 3]}..."
         memory = f"{_whole(gpu.memory_used_mb)}/{_whole(gpu.memory_total_mb)}"
         power = f"{_whole(activity.power_w)}/{_whole(activity.power_limit_w)}"
-        yield GpuLine(
+        yield StyledLine(
             printable(
                 f"{label:<5} {name:<{_NAME_WIDTH}} {_whole(activity.utilisation_percent, ' %'):>5}"
                 f" {memory:>15} {_or_unknown(power):>11}"
@@ -81,12 +64,14 @@ def _lines_of(gpu: GpuState, machine: MachineGpus, with_uuids: bool) -> Iterator
             )
         )
     if with_uuids:
-        yield GpuLine(printable(f"{_INDENT}{gpu.uuid or _UNKNOWN}"))
+        yield StyledLine(printable(f"{_INDENT}{gpu.uuid or _UNKNOWN}"))
     if not gpu.is_visible:
         hidden = f"hidden from programs here by {MASK_VARIABLE}={machine.mask!r}"
-        yield GpuLine(printable(f"{_INDENT}{hidden}"), "yellow")
+        yield StyledLine(printable(f"{_INDENT}{hidden}"), "yellow")
     for user in gpu.users:
-        yield GpuLine(printable(f"{_INDENT}{_user_text(user)}"), "green" if user.is_lfadsq else "")
+        yield StyledLine(
+            printable(f"{_INDENT}{_user_text(user)}"), "green" if user.is_lfadsq else ""
+        )
 
 
 def _user_text(user: GpuUser) -> str:

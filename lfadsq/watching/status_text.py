@@ -9,10 +9,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from lfadsq.paths import RunPaths
-from lfadsq.texts import count_text, printable, short_duration
+from lfadsq.texts import StyledLine, count_text, printable, short_duration
 from lfadsq.watching.collection_status import (
     BestRun,
     CollectionStatus,
@@ -21,7 +20,7 @@ from lfadsq.watching.collection_status import (
 )
 from lfadsq.watching.run_status import Phase, RunState, RunStatus
 
-__all__ = ["StatusLine", "failed_lines", "status_lines"]
+__all__ = ["failed_lines", "status_lines"]
 
 _LEAST_HEIGHT = 24
 _FIXED_LINES = 18
@@ -31,24 +30,9 @@ _LINES_OF_LOG = 3
 _STYLES = {RunState.FAILED: "bold red", RunState.TRAINING: "green"}
 
 
-class StatusLine(NamedTuple):
-    """One line.
-
-    Attributes
-    ----------
-    text : str
-        Shows on any terminal as it is.
-    style : str
-        In the words of rich.
-    """
-
-    text: str
-    style: str = ""
-
-
 def status_lines(
     status: CollectionStatus, *, num_best: int, show_all: bool, width: int, height: int
-) -> list[StatusLine]:
+) -> list[StyledLine]:
     """Write a status for people.
 
     Parameters
@@ -70,52 +54,52 @@ def status_lines(
     return [_printable(line) for line in lines]
 
 
-def failed_lines(status: CollectionStatus) -> list[StatusLine]:
+def failed_lines(status: CollectionStatus) -> list[StyledLine]:
     """Write of every failed run why, what to do, where its log is, and how that ends."""
     from lfadsq.queue.failures import last_lines, log_tail
 
     lines = []
     for group in status.failures:
         lines += [
-            StatusLine(f"{len(group.runs)} failed: {group.cause}", "bold red"),
-            StatusLine(f"  what to do: {group.remedy}"),
+            StyledLine(f"{len(group.runs)} failed: {group.cause}", "bold red"),
+            StyledLine(f"  what to do: {group.remedy}"),
         ]
         for run in group.runs:
             where = _where(run)
             reason = f": {run.reason}" if run.reason else ""
             log = status.log_of(run)
-            lines.append(StatusLine(f"  {run.name}{f' on {where}' if where else ''}{reason}"))
-            lines.append(StatusLine(f"    log: {log}"))
+            lines.append(StyledLine(f"  {run.name}{f' on {where}' if where else ''}{reason}"))
+            lines.append(StyledLine(f"    log: {log}"))
             tail = last_lines(log_tail(log, max_bytes=4096), _LINES_OF_LOG)
-            lines += [StatusLine(f"    | {line}", "dim") for line in tail]
-    return [_printable(line) for line in lines or [StatusLine("no run failed")]]
+            lines += [StyledLine(f"    | {line}", "dim") for line in tail]
+    return [_printable(line) for line in lines or [StyledLine("no run failed")]]
 
 
-def _printable(line: StatusLine) -> StatusLine:
+def _printable(line: StyledLine) -> StyledLine:
     return line._replace(text=printable(line.text))
 
 
-def _head(status: CollectionStatus) -> Iterator[StatusLine]:
-    yield StatusLine(str(status.path), "bold")
+def _head(status: CollectionStatus) -> Iterator[StyledLine]:
+    yield StyledLine(str(status.path), "bold")
     for queue in status.queues:
-        yield StatusLine(
+        yield StyledLine(
             f"queue {queue.queue_name} on {queue.host} (process {queue.pid}) is"
             f" {queue.state.value}; `lfadsq queue status` tells more"
         )
         if queue.dashboard:
-            yield StatusLine(f"  Dask dashboard: {queue.dashboard}")
-            yield StatusLine(f"    from your own computer: {queue.dashboard_tunnel}")
+            yield StyledLine(f"  Dask dashboard: {queue.dashboard}")
+            yield StyledLine(f"    from your own computer: {queue.dashboard_tunnel}")
     if not status.queues:
         said = last_words(status.last)
-        yield StatusLine(f"no queue runs here{f'; {said}' if said else ''}", "yellow")
+        yield StyledLine(f"no queue runs here{f'; {said}' if said else ''}", "yellow")
     if status.is_paused:
-        yield StatusLine("all is paused: `lfadsq queue resume` lets it go on", "yellow")
+        yield StyledLine("all is paused: `lfadsq queue resume` lets it go on", "yellow")
     counts = ", ".join(f"{number:,} {state.value}" for state, number in status.counts.items())
     told = f": {counts}" if counts else ""
-    yield StatusLine(f"{len(status.runs):,} run{'s' * (len(status.runs) != 1)}{told}", "bold")
+    yield StyledLine(f"{len(status.runs):,} run{'s' * (len(status.runs) != 1)}{told}", "bold")
     left = sum(status.counts.get(state, 0) for state in (RunState.WAITING, RunState.STOPPED))
     if left and not status.queues and status.script is not None:
-        yield StatusLine(f"`python {_shown_path(status.script)}` trains those that are left")
+        yield StyledLine(f"`python {_shown_path(status.script)}` trains those that are left")
 
 
 def _shown_path(path: Path) -> str:
@@ -124,15 +108,15 @@ def _shown_path(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _warning_lines(status: CollectionStatus, num_shown: int | None) -> Iterator[StatusLine]:
+def _warning_lines(status: CollectionStatus, num_shown: int | None) -> Iterator[StyledLine]:
     for one in status.warnings[:num_shown]:
-        yield StatusLine(f"warning: {one.text}", "yellow")
+        yield StyledLine(f"warning: {one.text}", "yellow")
     yield from _and_more(len(status.warnings), num_shown, "warning", indent="")
 
 
 def _at_work_lines(
     runs: Sequence[RunStatus], num_shown: int | None, width: int
-) -> Iterator[StatusLine]:
+) -> Iterator[StyledLine]:
     if not runs:
         return
     shown = runs[:num_shown]
@@ -150,31 +134,31 @@ def _at_work_lines(
     ]
     headings = (f"{len(runs):,} at work", "on", "epoch", "valid", "rate", "steps/s", "left")
     for number, text in enumerate(_table([headings, *rows], width)):
-        yield StatusLine(text, "" if number else "bold")
+        yield StyledLine(text, "" if number else "bold")
     yield from _and_more(len(runs), num_shown, "run")
 
 
 def _failure_lines(
     groups: Sequence[FailureGroup], num_shown: int | None, width: int
-) -> Iterator[StatusLine]:
+) -> Iterator[StyledLine]:
     if not groups:
         return
     num = sum(len(group.runs) for group in groups)
     hint = "--failed lists them, `lfadsq explain RUN` tells all"
-    yield StatusLine(f"{num:,} failed ({hint})", "bold red")
+    yield StyledLine(f"{num:,} failed ({hint})", "bold red")
     for group in groups[:num_shown]:
         log = RunPaths(Path(group.runs[0].name)).log
         num_more = len(group.runs) - 1
         rest = f" and {num_more:,} more" if num_more else ""
-        yield StatusLine(f"  {group.cause}: see {log}{rest}")
+        yield StyledLine(f"  {group.cause}: see {log}{rest}")
         for text in textwrap.wrap(group.remedy, max(_NARROWEST, width - 4)):
-            yield StatusLine(f"    {text}")
+            yield StyledLine(f"    {text}")
     yield from _and_more(len(groups), num_shown, "cause")
 
 
 def _best_lines(
     status: CollectionStatus, num_best: int, num_data: int | None, width: int
-) -> Iterator[StatusLine]:
+) -> Iterator[StyledLine]:
     best = status.best(num_best) if num_best else ()
     by_data: dict[str, list[BestRun]] = {}
     for one in best:
@@ -184,9 +168,9 @@ def _best_lines(
             (f"  {one.run.name}", _cost(one.run.lowest_valid_cost), _settings_of(one))
             for one in members
         ]
-        yield StatusLine(f"lowest validation cost on {data}", "bold")
+        yield StyledLine(f"lowest validation cost on {data}", "bold")
         for text in _table(rows, width, numbers=(1,)):
-            yield StatusLine(text)
+            yield StyledLine(text)
     yield from _and_more(len(by_data), num_data, "other dataset")
 
 
@@ -250,6 +234,6 @@ def _number(value: float | None) -> str:
 
 def _and_more(
     num: int, num_shown: int | None, noun: str, indent: str = "  "
-) -> Iterator[StatusLine]:
+) -> Iterator[StyledLine]:
     if num_shown is not None and num > num_shown:
-        yield StatusLine(f"{indent}and {count_text(num - num_shown, f'more {noun}')} (--all)")
+        yield StyledLine(f"{indent}and {count_text(num - num_shown, f'more {noun}')} (--all)")

@@ -92,8 +92,11 @@ def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = BLOCKS) -> s
         return ""
     num = min(width, len(values))
     edges = [round(at * len(values) / num) for at in range(num + 1)]
+    # Halved, since sums and differences of the largest floats are none; levels stay as they are.
     means = [
-        math.fsum(part) / len(part) if all(map(math.isfinite, part)) else math.nan
+        math.fsum(value / 2 / len(part) for value in part)
+        if all(map(math.isfinite, part))
+        else math.nan
         for begin, end in pairwise(edges)
         for part in [values[begin:end]]
     ]
@@ -107,6 +110,5 @@ def _level(value: float, low: float, high: float, glyphs: Glyphs) -> str:
         return glyphs.unknown
     if high <= low:
         return glyphs.levels[0]
-    # Halved first: the difference of the largest floats is none.
-    share = (value / 2 - low / 2) / (high / 2 - low / 2)
+    share = (value - low) / (high - low)
     return glyphs.levels[min(len(glyphs.levels) - 1, int(share * len(glyphs.levels)))]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from .conftest import QUEUE_PROGRAM, attempts_of, is_alive, is_done, spec_of, wait_until
@@ -65,8 +66,11 @@ class Machine:
         """Take the power from all that runs there."""
         for process in self._started:
             if process.poll() is None:
+                there = psutil.Process(process.pid).children(recursive=True)
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+                # The kernel ends them with their process table, which takes a moment.
+                psutil.wait_procs(there)
 
 
 @pytest.fixture

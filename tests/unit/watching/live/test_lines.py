@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -58,6 +59,8 @@ def test_a_line_never_goes_over_the_edge(texts: list[str], width: int) -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=300), st.integers(0, 40))
+@example([sys.float_info.max] * 3, 1)
+@example([sys.float_info.max, -sys.float_info.max], 2)
 def test_a_course_has_a_sign_for_each_column(values: list[float], width: int) -> None:
     told = sparkline(values, width)
     assert len(told) == min(width, len(values))
