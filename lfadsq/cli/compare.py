@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lfadsq.cli.run_choice import chosen_runs
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, json_option
 
 if TYPE_CHECKING:
-    from lfadsq.manager.collection import RunCollection
     from lfadsq.manager.runs import Run
     from lfadsq.results.comparison import SweepComparison
     from lfadsq.results.comparison_rows import RunRow
@@ -104,11 +104,9 @@ def compare(
     Numbers that are not known are null; keys may be added.
     """
     _check_files(csv, plot)
-    folder, run_folders = _place(words, collection)
-    opened = _open(folder)
-    runs = None if run_folders is None else _runs_at(opened, run_folders)
+    opened, runs, _ = chosen_runs(words, collection)
     if sort is not None:
-        _check_sort(sort, opened.runs if runs is None else runs)
+        _check_sort(sort, runs)
     with _progress(quiet=quick) as show:
         found = opened.compare(
             runs=runs,
@@ -128,7 +126,7 @@ def compare(
     if plot is not None:
         found.plot(plot)
     if as_json:
-        click.echo(_json_text(found, rows, folder))
+        click.echo(_json_text(found, rows, opened.path))
     else:
         _show(found, rows, show_all=show_all)
     for path in filter(None, (csv, plot)):
@@ -151,46 +149,6 @@ def _check_sort(sort: str, runs: Sequence[Run]) -> None:
     from lfadsq.watching.sweep_reading import varying_names
 
     check_column(sort, varying_names(runs))
-
-
-def _place(words: Sequence[str], collection: Path | None) -> tuple[Path, list[Path] | None]:
-    """Find the collection, and the folders of the runs that are meant; None for all."""
-    from lfadsq.cli.run_choice import chosen_logs, target_or_places
-    from lfadsq.queue.run_names import existing_path
-    from lfadsq.watching.collection_status import find_runs_above
-
-    # Also one that never had a queue, and a folder above or below it.
-    place = existing_path(words[0]) if words and collection is None else None
-    if not words or (len(words) == 1 and place is not None and not _is_run(place)):
-        return find_runs_above(collection or place or Path()), None
-    target = target_or_places(collection, words)
-    if not target.words:
-        return target.collection, None
-    return target.collection, [log.run.folder for log in chosen_logs(target)]
-
-
-def _is_run(place: Path) -> bool:
-    from lfadsq.paths import RunPaths
-
-    return RunPaths(place).train_script.exists() or place.is_file()
-
-
-def _open(folder: Path) -> RunCollection:
-    from lfadsq.manager.collection import RunCollection
-
-    return RunCollection.open(folder)
-
-
-def _runs_at(collection: RunCollection, folders: Sequence[Path]) -> list[Run]:
-    from lfadsq.errors import RunNotFoundError
-
-    known = {run.path.resolve(): run for run in collection.runs}
-    unknown = [folder for folder in folders if folder.resolve() not in known]
-    if unknown:
-        raise RunNotFoundError(
-            f"{unknown[0]} is no run of {collection.path}", "name runs of one collection"
-        )
-    return [known[folder.resolve()] for folder in folders]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lfadsq.cli.run_choice import ChosenRuns, best_option, chosen_runs
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, json_option
 from lfadsq.texts import printable
@@ -64,6 +65,7 @@ _BYTES_PER_MB = 1e6
     type=click.Choice(list(_KINDS)),
     help="Averages of samples, or the mean pushed through once; by default as the run says.",
 )
+@best_option
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 @click.option(
@@ -136,6 +138,7 @@ def export(
     out: Path | None,
     datasets: tuple[str, ...],
     kind: str | None,
+    best: int | None,
     force: bool,
     dry_run: bool,
     collection: Path | None,
@@ -151,15 +154,16 @@ def export(
     nwb      rates, factors, inferred inputs beside an NWB recording's trials
     zip      one file with all that a colleague needs to look at the run
 
-    RUN is a run directory, the name of its task, a part of it or a pattern. Without one, all
-    trained runs of the collection are exported. Files that are there are never replaced without
-    --force; each appears complete or not at all, and nothing is written before it is known that
-    all results are there.
+    RUN is a run directory, the name of its task, a part of it or a pattern. Without one, and
+    without --best, all trained runs of the collection are exported. Files that are there are never
+    replaced without --force; each appears complete or not at all, and nothing is written before it
+    is known that all results are there.
 
     \b
     Examples:
       lfadsq export param_Yw0JcR/single_dataset001 --to h5
       lfadsq export ~/runs/my_collection --to netcdf -o ~/results
+      lfadsq export --best --to mat
       lfadsq export run003 --to zip -o run003.zip --without-data
       lfadsq export run003 --to nwb --event go_cue_time
 
@@ -170,18 +174,19 @@ def export(
     from lfadsq.manager.exporting import plan_exports
     from lfadsq.results.exports.export_files import write_files
 
-    chosen = _options_of(to, options)
-    runs, left_out, is_whole = _chosen(words, collection, datasets, kind)
+    options = _options_of(to, options)
+    chosen = chosen_runs(words, collection, best)
+    runs, left_out = _ready(chosen, datasets, kind)
     for run in left_out:
         click.echo(printable(f"left out, as it has no results yet: {_title(run)}"), err=True)
     files = plan_exports(
         runs,
         to,
         out,
-        of_collection=is_whole,
+        of_collection=chosen.are_all,
         dataset_names=datasets or None,
         kind=_KINDS[kind] if kind else None,
-        **chosen,
+        **options,
     )
     if not dry_run:
         write_files(files, force=force, tell=_teller(len(files)))
@@ -209,70 +214,26 @@ def _options_of(to: str, given: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _chosen(
-    words: Sequence[str], collection: Path | None, datasets: Sequence[str], kind: str | None
-) -> tuple[list[Run], list[Run], bool]:
-    """Find the runs, those left out because they have no results, and whether all were meant."""
+def _ready(
+    chosen: ChosenRuns, datasets: Sequence[str], kind: str | None
+) -> tuple[list[Run], list[Run]]:
+    """Find the runs to export, and those left out because they have no results.
+
+    One that was named is never left out: its export says what is missing.
+    """
     from lfadsq.errors import ResultNotReadyError
-    from lfadsq.manager.collection import RunCollection
     from lfadsq.manager.exporting import has_results
 
-    folder, folders = _places(words, collection)
-    opened = RunCollection.open(folder)
-    by_path = {run.path.resolve(): run for run in opened.runs}
-    if folders is not None:
-        return [_run_at(one, by_path, folder) for one in folders], [], False
-    wanted = [run for run in opened.runs if not datasets or set(datasets) <= set(run.dataset_names)]
+    if not chosen.are_all:
+        return chosen.runs, []
+    wanted = [run for run in chosen.runs if not datasets or set(datasets) <= set(run.dataset_names)]
     ready = [run for run in wanted if has_results(run, datasets, _KINDS[kind] if kind else None)]
     if not ready:
         raise ResultNotReadyError(
-            f"no run of {folder} has results to export", "train them first: lfadsq status"
+            f"no run of {chosen.collection.path} has results to export",
+            "train them first: lfadsq status",
         )
-    return ready, [run for run in wanted if run not in ready], True
-
-
-def _run_at(folder: Path, by_path: dict[Path, Run], collection: Path) -> Run:
-    from lfadsq.errors import RunNotFoundError
-
-    run = by_path.get(folder.resolve())
-    if run is None:
-        raise RunNotFoundError(
-            f"{folder} is no run that {collection} tells of", "see what is there: lfadsq status"
-        )
-    return run
-
-
-def _places(words: Sequence[str], collection: Path | None) -> tuple[Path, list[Path] | None]:
-    """Find the collection, and folders of runs; None for all."""
-    from lfadsq.cli.run_choice import chosen_logs
-    from lfadsq.cli.targets import target_of
-    from lfadsq.preflight.layout import find_runs
-    from lfadsq.queue.run_names import existing_path
-
-    if not words and collection is None:
-        words = (".",)
-    folders: list[Path] = []
-    names: list[str] = []
-    found = None if collection is None else find_runs(collection)[0]
-    for word in words:
-        place = existing_path(word)
-        if place is None and found is not None:
-            place = existing_path(f"{found}/{word}") or existing_path(f"{found}/param_{word}")
-        if place is None:
-            names.append(word)
-            continue
-        top, runs = find_runs(place)
-        if found is not None and top.resolve() != found.resolve():
-            raise click.UsageError(f"{printable(word)} is of another collection: one at a time.")
-        found = top
-        if place.resolve() != top.resolve():
-            folders += runs
-    if names:
-        target = target_of(found, names)
-        found = target.collection
-        folders += [log.run.folder for log in chosen_logs(target)]
-    assert found is not None
-    return found, list(dict.fromkeys(folders)) or None
+    return ready, [run for run in wanted if run not in ready]
 
 
 def _teller(number: int) -> Any:

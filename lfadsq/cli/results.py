@@ -8,20 +8,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lfadsq.cli.run_choice import chosen_logs, target_or_places
+from lfadsq.cli.run_choice import best_option, chosen_runs
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import collection_option, json_option
-from lfadsq.errors import ResultNotReadyError, RunNotFoundError
 from lfadsq.texts import printable
 
 if TYPE_CHECKING:
-    from lfadsq.cli.targets import Target
     from lfadsq.manager.runs import Run
     from lfadsq.results.figures.atlas import DrawnFigure
     from lfadsq.watching.collection_status import CollectionStatus
@@ -35,15 +32,7 @@ _OF_ALL = "learning_curves"
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
-@click.option(
-    "--best",
-    type=click.IntRange(min=1),
-    is_flag=False,
-    flag_value=1,
-    metavar="[N]",
-    help="Of these runs, or of all, the N lowest in validation cost for each dataset or stitched"
-    " set; without a number, the lowest.",
-)
+@best_option
 @click.option(
     "-o",
     "--figures",
@@ -97,12 +86,12 @@ def results(
     arrays (name, shape, dtype), problem), files (what, path, size_bytes), figures (name, path,
     reason)). What is not known is null; keys may be added.
     """
-    from lfadsq.manager.collection import RunCollection
     from lfadsq.watching.collection_status import read_collection_status
 
-    target = target_or_places(collection, words)
-    status = read_collection_status(target.collection)
-    runs = _runs(target, status, RunCollection.open(target.collection).runs, best)
+    opened, runs, are_all = chosen_runs(words, collection, best)
+    if are_all and len(runs) > 1:
+        raise click.UsageError(f"{opened.path} has {len(runs)} runs: name some, or say --best.")
+    status = read_collection_status(opened.path)
     told = []
     for number, run in enumerate(runs):
         told.append(_show(run, status, as_json=as_json, is_first=number == 0))
@@ -115,40 +104,8 @@ def results(
     if folder is not None and len(runs) > 1:
         _draw_together(runs, folder / f"{_OF_ALL}.{kind}", as_json=as_json)
     if as_json:
-        whole = {"schema_version": _schema(), "collection": str(target.collection), "runs": told}
+        whole = {"schema_version": _schema(), "collection": str(opened.path), "runs": told}
         click.echo(json.dumps(_without_nan(whole), indent=2))
-
-
-def _runs(
-    target: Target, status: CollectionStatus, runs: Sequence[Run], best: int | None
-) -> list[Run]:
-    """Find the runs that are meant, those named first, or the best first."""
-    by_folder = {run.path.resolve(): run for run in runs}
-    folders = [one.resolve() for one in by_folder]
-    if target.words:
-        named = dict.fromkeys(log.run.folder.resolve() for log in chosen_logs(target))
-        folders = [one for one in named if one in by_folder]
-        if len(folders) < len(named):
-            strangers = [str(one) for one in named if one not in by_folder]
-            raise RunNotFoundError(
-                f"{', '.join(strangers)} is no run of {target.collection}",
-                "name a run directory, param_<HASH>/<run name>",
-            )
-    elif best is None and len(folders) > 1:
-        raise click.UsageError(
-            f"{target.collection} has {len(folders)} runs: name some, or say --best."
-        )
-    if best is None:
-        return [by_folder[one] for one in folders]
-    of_names = {_name(by_folder[one]): by_folder[one] for one in folders}
-    among = replace(status, runs=tuple(one for one in status.runs if one.name in of_names))
-    found = [of_names[one.run.name] for one in among.best(best)]
-    if not found:
-        raise ResultNotReadyError(
-            "none of these runs has a validation cost yet",
-            "wait for the end of the warm-up, or name a run",
-        )
-    return found
 
 
 def _name(run: Run) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lfadsq.cli.run_choice import chosen_logs, target_or_places
+from lfadsq.cli.run_choice import best_among, best_option, chosen_logs, target_or_places
 from lfadsq.cli.suggestions import suggest_runs
 from lfadsq.cli.targets import Target, collection_option
 from lfadsq.texts import harmless
@@ -26,7 +26,7 @@ _LINES_SHOWN = 15
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("words", nargs=-1, metavar="[COLLECTION] [RUN]...", shell_complete=suggest_runs)
-@click.option("--best", type=click.IntRange(min=1), metavar="N", help="The N lowest in cost.")
+@best_option
 @click.option(
     "--port", type=click.IntRange(1, 65535), metavar="PORT", help="By default any that is free."
 )
@@ -106,22 +106,17 @@ def tensorboard(
 def _links(target: Target, best: int | None) -> list[tuple[str, Path]]:
     """Name the runs that are meant, and where their events are; none for all of the collection."""
     from lfadsq.paths import RunPaths
-    from lfadsq.watching.best_runs import best_runs, run_folders
     from lfadsq.watching.link_folder import link_names
 
     if not target.words and best is None:
         return []
-    if target.words:
-        # Training and sampling of one run are two tasks.
-        folders = list(dict.fromkeys(log.run.folder for log in chosen_logs(target)))
-    else:
-        folders = run_folders(target.collection)
+    # Training and sampling of one run are two tasks.
+    folders = list(dict.fromkeys(log.run.folder for log in chosen_logs(target)))
     if best is not None:
-        found = best_runs(folders, best)
-        folders = [folder for folder, _ in found]
-        for folder, cost in found:
-            name = harmless(link_names([folder])[0])
-            click.echo(f"validation cost {cost:.6g}: {name}")
+        found = best_among(target.collection, folders if target.words else None, best)
+        folders = [target.collection / one.run.name for one in found]
+        for one in found:
+            click.echo(f"validation cost {one.run.lowest_valid_cost:.6g}: {harmless(one.run.name)}")
     return [
         (name, RunPaths(folder).output.log_dir.absolute())
         for name, folder in zip(link_names(folders), folders, strict=True)

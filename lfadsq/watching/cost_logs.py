@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
-from lfadsq.paths import RunPaths
 from lfadsq.results.lowest_cost import lowest_row
-from lfadsq.watching.progress_files import read_progress
 from lfadsq.watching.quick_reading import read_whole
 
-__all__ = ["LoggedCosts", "costs_of_log", "lowest_valid_cost", "read_costs"]
+__all__ = ["LoggedCosts", "costs_of_log", "read_costs"]
 
 # Cells of a line: epoch,%d, step,%d, total,%f,%f, recon,%f,%f, kl,%f,%f, l2,%f, klweight,%f,
 # l2weight,%f (FORMATS.md 6).
@@ -52,24 +49,6 @@ class LoggedCosts(NamedTuple):
     valid_cost: float | None
     lowest_valid_cost: float | None
     changed_s: float = 0.0
-
-
-def lowest_valid_cost(folder: Path) -> float | None:
-    """Find the lowest validation cost of a run, as a status tells it.
-
-    Parameters
-    ----------
-    folder : Path
-        The run directory.
-
-    Returns
-    -------
-    float or None
-        None if there is none yet, or nothing that can be read.
-    """
-    output = RunPaths(folder).output
-    told = read_progress(str(output.progress)) or read_costs(str(output.fit_log()))
-    return None if told is None else told.lowest_valid_cost
 
 
 def read_costs(path: str) -> LoggedCosts | None:

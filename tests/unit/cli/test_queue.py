@@ -88,7 +88,7 @@ def test_cancel_ends_what_goes_on_without_a_queue(collection: Any) -> None:
 def test_cancel_says_where_something_runs_that_it_cannot_end(collection: Any) -> None:
     name = collection.names[0]
     collection.write_script()
-    with collection.left_task(name, "sleep 60", host="node77"):
+    with collection.left_task(name, "sleep 600", host="node77"):
         output = said("queue", "cancel", collection.folder, name, "-y")
     assert "still runs on node77, without a queue" in output
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from pathlib import Path
@@ -12,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfadsq.paths import RunPaths
 from lfadsq.results.fit_log import FitLog
 from lfadsq.training.schedule import is_lowest_validation
-from lfadsq.watching.cost_logs import costs_of_log, lowest_valid_cost, read_costs
+from lfadsq.watching.cost_logs import costs_of_log, read_costs
 
 
 def line(epoch: int, valid: float, kl_weight: float = 1.0, l2: float = 0.5, l2_weight: float = 1.0):
@@ -126,19 +124,6 @@ def test_it_agrees_with_the_fit_log_of_results(tmp_path: Path) -> None:
     assert costs.lowest_valid_cost == log.lowest_total_valid
     assert (costs.train_cost, costs.valid_cost) == (log.total_train[-1], log.total_valid[-1])
     assert costs.changed_s == path.stat().st_mtime
-
-
-def test_the_progress_of_a_run_comes_before_its_log(tmp_path: Path) -> None:
-    output = RunPaths(tmp_path).output
-    output.folder.mkdir()
-    assert lowest_valid_cost(tmp_path) is None
-    output.fit_log().write_text(line(0, 9) + line(1, 5))
-    assert lowest_valid_cost(tmp_path) == 5
-    told = {"version": 1, "state": "training", "num_epochs": 2, "lowest_valid_total": 4.996}
-    output.progress.write_text(json.dumps(told))
-    assert lowest_valid_cost(tmp_path) == 4.996
-    output.progress.write_text(json.dumps(told | {"lowest_valid_total": None}))
-    assert lowest_valid_cost(tmp_path) is None
 
 
 def test_no_log_is_none(tmp_path: Path) -> None:

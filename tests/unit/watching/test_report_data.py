@@ -310,7 +310,7 @@ def test_attempts_scores_and_failures_of_a_collection(sweep: Any) -> None:
 
 def test_a_run_at_work_lasts_until_now(sweep: Any) -> None:
     sweep.write_summary("c_a=1")
-    with sweep.collection.left_task(sweep.names[0], "sleep 60"):
+    with sweep.collection.left_task(sweep.names[0], "sleep 600"):
         report = collected(sweep.folder)
     (lane,) = report.timeline.lanes
     (one,) = lane.stays

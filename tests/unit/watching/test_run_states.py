@@ -118,7 +118,7 @@ def test_a_task_that_outlived_its_queue_trains(sweep: Any) -> None:
     collection = sweep.collection
     collection.write_script()
     sweep.say(0, updated="2018-01-31T00:00:00+00:00")
-    with collection.left_task(sweep.names[0], "sleep 60", host="node7"):
+    with collection.left_task(sweep.names[0], "sleep 600", host="node7"):
         runs = runs_of(sweep)
         assert runs[0].state is RunState.TRAINING
         assert (runs[0].host, runs[0].device) == ("node7", "GPU 0 (A100)")

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from lfadsq.paths import RunPaths
-from lfadsq.watching.best_runs import best_runs, run_folders
 
 from .processes import ROOT, environment, lfadsq, wait_until
 
@@ -113,12 +112,16 @@ def trained(collection: Any, costs: list[float | None]) -> list[Path]:
     collection.write_script()
     folders = [collection.run_of(name) for name in collection.names]
     for folder, cost in zip(folders, costs, strict=True):
-        run = RunPaths(folder)
-        run.train_script.write_text("true\n")
-        run.output.log_dir.mkdir(parents=True)
-        if cost is not None:
-            run.output.fit_log().write_text(LINE.format(1, 99.0) + LINE.format(2, cost))
+        train(folder, cost)
     return folders
+
+
+def train(folder: Path, cost: float | None) -> None:
+    run = RunPaths(folder)
+    run.output.log_dir.mkdir(parents=True)
+    run.train_script.write_text("true\n")
+    if cost is not None:
+        run.output.fit_log().write_text(LINE.format(1, 99.0) + LINE.format(2, cost))
 
 
 def test_a_collection_is_shown_once_and_its_address_told_to_others(
@@ -156,20 +159,28 @@ def test_chosen_runs_are_links_that_go_even_if_we_are_killed(collection: Any, ca
     assert RunPaths(folders[1]).output.log_dir.is_dir()  # links go, and nothing behind them
 
 
-def test_the_best_are_those_of_the_lowest_validation_cost(collection: Any, calls: Calls) -> None:
-    folders = trained(collection, [30.0, 10.0, float("nan"), 20.5])
-    (folders[0].parent / "run009").mkdir()
-    process = calls.start("-C", collection.folder, "--best", 2)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"validation cost 10: param_ABC/run002\n"
-    assert process.stdout.readline() == b"validation cost 20.5: param_ABC/run004\n"
-    address_told(process)
-    assert [link.split()[0] for link in calls.links()] == ["param_ABC/run002", "param_ABC/run004"]
-    process.terminate()
-    process.communicate()
-    assert run_folders(collection.folder) == folders
-    # Its NaN came after an epoch that had a cost.
-    assert best_runs(folders, 9)[-1] == (folders[2], 99.0)
+def test_the_best_are_those_of_the_lowest_validation_cost_of_each_dataset(
+    collection: Any, calls: Calls
+) -> None:
+    collection.write_script()
+    settings = ("A", "B", "C", "D")
+    for param_hash, cost in zip(settings, (30.0, 10.0, float("nan"), 20.5), strict=True):
+        train(collection.folder / f"param_{param_hash}" / "day_1", cost)
+    train(collection.folder / "param_C" / "day_2", 50.0)
+    train(collection.folder / "param_D" / "day_2", None)
+    best = {"param_B/day_1": "10", "param_D/day_1": "20.5", "param_C/day_2": "50"}
+    for words, expected in (
+        (["--best", 2], best),
+        (["A/day_1", "B/day_1", "--best"], {"param_B/day_1": "10"}),
+    ):
+        process = calls.start("-C", collection.folder, *words)
+        assert process.stdout is not None
+        for name, cost in expected.items():
+            assert process.stdout.readline().decode() == f"validation cost {cost}: {name}\n"
+        address_told(process)
+        assert [link.split()[0] for link in calls.links()] == sorted(expected)
+        process.terminate()
+        process.communicate()
 
 
 def test_a_port_of_choice_and_other_addresses(collection: Any, calls: Calls) -> None:

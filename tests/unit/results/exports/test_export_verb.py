@@ -73,6 +73,22 @@ def test_runs_by_short_names_into_one_folder(make_trained, tmp_path):
     }
 
 
+def test_only_the_best_of_each_dataset(make_trained):
+    trained = make_trained(("a", "b"), params={"c_gen_dim": [4, 5]})
+    trained.collection.write_run_queue_script()
+    for run in trained.collection.runs:
+        log = run.paths.output.fit_log()
+        if (run.params.c_gen_dim == 5) == (run.name == "single_a"):
+            log.write_text(log.read_text().replace("5.25", "1.25"))
+    found = told(trained.path, "*_single_*", "--best", "--to", "mat")
+    better = {(run.name, run.params.c_gen_dim): run for run in trained.collection.runs}
+    assert {(one["run"], one["path"].split("/export/")[0]) for one in found["files"]} == {
+        (f"param_{run.param_hash}/{run.name}", str(run.path))
+        for run in (better["single_a", 5], better["single_b", 4])
+    }
+    assert not found["left_out"]
+
+
 def test_one_file_by_its_name(make_trained, tmp_path, monkeypatch):
     trained = make_trained()
     monkeypatch.chdir(trained.run.path)
