@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lfadsq.model import recurrence
 from lfadsq.model.config import DatasetConfig, ModelConfig
 from lfadsq.model.costs import trial_terms
 from lfadsq.model.network import Masks, Noise, decode, draw_masks, draw_noise, encode, sample_g0
 from lfadsq.model.parameters import initial_parameters
-from lfadsq.model.recurrence import MAX_UNROLLED_STEPS
 
 NUM_RUNS, BATCH, CHANNELS = 3, 4, 5
 ONE = (DatasetConfig("a.h5", CHANNELS),)
@@ -78,11 +78,22 @@ def slow(options: dict[str, Any]) -> Any:
             }
         ),
         slow({"co_dim": 2, "feedback_factors_or_rates": "rates", "factors_dim": CHANNELS}),
-        slow({"co_dim": 2, "num_steps": MAX_UNROLLED_STEPS + 6}),
     ],
     ids=lambda options: ",".join(f"{k}={v}" for k, v in options.items() if k != "datasets"),
 )
 def test_each_run_is_as_alone(options: dict[str, Any]) -> None:
+    check_that_each_is_as_alone(options)
+
+
+@pytest.mark.slow
+def test_long_trials_are_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too long to be unrolled into one graph, so that they are computed in a loop."""
+    monkeypatch.setattr(recurrence, "MAX_UNROLLED_STEPS", 3)
+    monkeypatch.setattr(recurrence, "CHUNK_STEPS", 3)
+    check_that_each_is_as_alone({"co_dim": 2, "num_steps": 8})
+
+
+def check_that_each_is_as_alone(options: dict[str, Any]) -> None:
     small = {"gen_dim": 6, "ic_dim": 6, "ic_enc_dim": 4, "ci_enc_dim": 3, "con_dim": 5}
     settings = {"datasets": ONE, "num_steps": 4, "factors_dim": 3, **small, **options}
     config = ModelConfig(**settings)
