@@ -15,6 +15,7 @@ from lfadsq.texts import printable
 if TYPE_CHECKING:
     from lfadsq.manager.collection import RunCollection
     from lfadsq.manager.runs import Run
+    from lfadsq.queue.status import TaskStatus
     from lfadsq.watching.collection_status import BestRun
     from lfadsq.watching.run_logs import RunLog
 
@@ -154,7 +155,7 @@ def _places(words: Sequence[str], collection: Path | None) -> tuple[Path, list[P
         if folder.resolve() != top.resolve():
             folders += runs
     if names:
-        target = target_of(found, names)
+        target = target_or_places(found, names)
         found = target.collection
         folders += [log.run.folder for log in chosen_logs(target)]
     assert found is not None
@@ -174,29 +175,34 @@ def _runs_at(collection: RunCollection, folders: Iterable[Path]) -> list[Run]:
 
 
 def target_or_places(collection: Path | None, words: Sequence[str]) -> Target:
-    """Tell collection and runs apart (`target_of`), also where runs lie in no collection.
+    """Tell collection and runs apart (`target_of`), also where there never was a queue.
 
     Raises
     ------
     RunNotFoundError
-        If there is no collection, and a word is no place that holds a run.
+        If there are no runs, neither in a collection nor in the folders that the words are.
     """
+    from lfadsq.preflight.layout import find_runs
+    from lfadsq.queue.run_names import existing_path
     from lfadsq.watching.run_logs import log_at
 
     try:
         return target_of(collection, words)
     except RunNotFoundError:
         places = [log_at(word, None) for word in words] if collection is None else []
-        if not places or places[0] is None or None in places:
-            raise
-        return Target(places[0].run.folder.parent.parent, None, tuple(words))
+        if places and places[0] is not None and None not in places:
+            return Target(places[0].run.folder.parent.parent, None, tuple(words))
+        first = existing_path(words[0]) if words and collection is None else None
+        top, _ = find_runs(collection or first or Path())
+        is_first = first is not None and first.resolve() == top.resolve()
+        return Target(top, None, tuple(words[1:] if is_first else words))
 
 
 def chosen_logs(target: Target) -> list[RunLog]:
     """Find the runs that a target names, and their logs, each once.
 
-    Run directories, ``<HASH>/<run name>`` and logs are found without a task list, so that this
-    works for runs whose queue script is gone, and quickly; all else as `Target.find` does.
+    Run directories, ``<HASH>/<run name>`` and logs are found without a task list, and quickly; all
+    else as `Target.find` does or, where there never was a queue, by the names of folders.
 
     Raises
     ------
@@ -214,7 +220,30 @@ def chosen_logs(target: Target) -> list[RunLog]:
         else:
             found[log.path] = log
     if words:
-        for task in target.find(words)[1]:
+        for task in _tasks(target, words):
             path = Path(task.outfile)
             found.setdefault(path, RunLog(task.name, path, Path(task.donefile)))
     return list(found.values())
+
+
+def _tasks(target: Target, words: Sequence[str]) -> list[TaskStatus]:
+    from lfadsq.queue.overview import is_collection
+
+    if is_collection(target.collection):
+        return target.find(words)[1]
+    from lfadsq.paths import RunPaths
+    from lfadsq.preflight.layout import find_runs
+    from lfadsq.queue.run_names import find_tasks
+    from lfadsq.queue.status import TaskStatus
+
+    # No queue has given them names. Their folders have.
+    runs = [RunPaths(folder) for folder in find_runs(target.collection)[1]]
+    tasks = [
+        TaskStatus(
+            f"{run.folder.parent.name}/{run.folder.name}",
+            outfile=str(run.log),
+            donefile=str(run.done),
+        )
+        for run in runs
+    ]
+    return find_tasks(words, tasks, target.collection)

@@ -208,7 +208,7 @@ COLUMNS = (
     ),
     Column("num_epochs", "epochs", "epochs trained", lambda r: float(r.num_epochs), 0, 0),
     Column("time_s", "time", "training, all attempts together [s]", lambda r: r.time_s, 0, 0),
-    Column("memory_mb", "memory", "most device memory taken [MB]", lambda r: r.memory_mb, 0, 0),
+    Column("memory_mb", "mem MB", "most device memory taken [MB]", lambda r: r.memory_mb, 0, 0),
 )
 """Numbers of the table, in its order."""
 

@@ -165,7 +165,7 @@ def test_json_tells_the_same(collection):
     assert "figures" not in one
 
 
-def test_the_best_of_each_set_come_first(collection):
+def test_the_best_of_each_set_come_first(collection, tmp_path):
     told = json.loads(said("results", collection.path, "--best", "--json"))
     assert [run["name"] for run in told["runs"]] == [
         f"{run_of(collection, 'all', 8).params.param_hash_string}/all",
@@ -173,6 +173,11 @@ def test_the_best_of_each_set_come_first(collection):
     ]
     told = json.loads(said("results", collection.path, "*single_0", "--best", "2", "--json"))
     assert [run["training"]["lowest_valid_cost"] for run in told["runs"]] == [40.0, 50.0]
+    queueless = tmp_path / "no queue"
+    shutil.copytree(collection.path, queueless, symlinks=True)
+    (queueless / "run_lfadsqueue.py").unlink()
+    told_of_copy = json.loads(said("results", queueless, "*single_0", "--best", "2", "--json"))
+    assert [run["name"] for run in told_of_copy["runs"]] == [run["name"] for run in told["runs"]]
     untrained = run_of(collection, "single_1", 8)
     with pytest.raises(ResultNotReadyError, match="has a validation cost yet"):
         call("results", untrained.path, "--best")

@@ -62,7 +62,7 @@ def test_the_table(sweep):
     head, *rows = lines[2:6]
     assert head.split() == [
         "run", "c_gen_dim", "cost", "bound", "recon", "KL", "gap", "bits/sp", "bitgap", "PSTH",
-        "R2", "log", "R2", "follow", "epochs", "time", "memory",
+        "R2", "log", "R2", "follow", "epochs", "time", "mem", "MB",
     ]  # fmt: skip
     assert [row.split()[:4] for row in rows] == [
         [str(rank), run.params.param_hash_string, str(run.params.c_gen_dim), cost]

@@ -81,6 +81,17 @@ def test_a_run_without_queue_script_or_collection_is_found_by_its_folder(collect
     assert process.communicate(timeout=60) == (log.read_bytes(), b"")
 
 
+def test_where_no_queue_ever_was_runs_have_the_names_of_their_folders(collection: Any) -> None:
+    for number, name in enumerate(collection.names[:2]):
+        prepared(collection, name).write_text(f"line {number}\n")
+    assert not list(collection.folder.glob("*.py"))
+    for words in (["-C", collection.folder, "BC/run002"], [collection.folder, "*run002"]):
+        process = lfadsq("logs", *words)
+        assert process.communicate(timeout=60) == (b"line 1\n", b"")
+    process = lfadsq("logs", collection.folder, "run")
+    assert b"'run' is part of 2 names: param_ABC/run001," in process.communicate(timeout=60)[1]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "expected"),
     [
