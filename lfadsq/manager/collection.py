@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lfadsq.errors import ConfigError, RunNotFoundError
+from lfadsq.errors import ConfigError
 from lfadsq.files import make_folder, storage_errors, write_text
 from lfadsq.manager import summary
-from lfadsq.manager.compared_runs import ComparedRuns
+from lfadsq.manager.collection_results import CollectionResults
 from lfadsq.manager.datasets import Dataset, DatasetCollection
 from lfadsq.manager.deletion import delete_lfads_output
 from lfadsq.manager.names import check_name
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["RunCollection"]
 
 
-class RunCollection(ComparedRuns):
+class RunCollection(CollectionResults):
     """Every combination of some settings of hyperparameters and some run specifications.
 
     Parameters
@@ -293,84 +293,6 @@ class RunCollection(ComparedRuns):
 
         return check_collection(self.path, quick=quick)
 
-    def export_results_to_h5(
-        self,
-        folder: str | Path | None = None,
-        *,
-        runs: Iterable[Run] | None = None,
-        force: bool = False,
-    ) -> list[Path]:
-        """Write results of all runs as ``exportResultsToH5`` of MATLAB does.
-
-        Parameters
-        ----------
-        folder : str or Path, optional
-            Where to; by default ``posterior_means_export`` in the folder of the collection.
-        runs : iterable of Run, optional
-            Only these.
-        force : bool, default False
-            Replace files that are there.
-
-        Returns
-        -------
-        list of Path
-            What was written: for each run, in a folder of its name, ``modelTrainedParams.h5`` and
-            ``posteriorMeans_<dataset>.h5``.
-
-        Raises
-        ------
-        ConfigError, RunNotFoundError, ResultError, StorageError
-            As `export` does.
-        """
-        return self.export("h5", folder, runs=runs, force=force)
-
-    def export(
-        self,
-        to: str,
-        folder: str | Path | None = None,
-        *,
-        runs: Iterable[Run] | None = None,
-        force: bool = False,
-        **choices: Any,
-    ) -> list[Path]:
-        """Write results of runs in the format of another tool, as ``lfadsq export`` does.
-
-        Parameters
-        ----------
-        to : {"h5", "mat", "netcdf", "nwb", "zip"}
-            The format.
-        folder : str or Path, optional
-            Where to; by default ``posterior_means_export`` in the folder of the collection. Each
-            run has a folder in it, ``<run name>``; ``param_<HASH>/<run name>`` where runs have
-            several settings.
-        runs : iterable of Run, optional
-            Only these; all have to be trained.
-        force : bool, default False
-            Replace files that are there.
-        **choices
-            As in `Run.export`.
-
-        Returns
-        -------
-        list of Path
-            What was written, each file complete.
-
-        Raises
-        ------
-        ConfigError
-            If a file is there already, or a choice cannot be. Nothing was written.
-        RunNotFoundError
-            If one of `runs` is not of this collection, or has no such dataset.
-        ResultError
-            If a run is not trained, or results are damaged.
-        StorageError
-            If a file cannot be read or written. Those before are complete.
-        """
-        from lfadsq.manager.exporting import export_runs
-
-        chosen = [self.runs[number - 1] for number in self._numbers_of(runs)]
-        return export_runs(chosen, to, folder, of_collection=True, force=force, **choices)
-
     def write_tensorboard_script(self) -> Path:
         """Write ``launch_tensorboard.sh``, which shows all trainings, and return its path."""
         script = self.paths.tensorboard_script
@@ -523,24 +445,6 @@ class RunCollection(ComparedRuns):
                 "prepare_for_lfads() writes what is missing",
             )
         return tasks
-
-    def _numbers_of(self, runs: Iterable[Run] | None) -> list[int]:
-        """Give the numbers of runs, from 1, in the order given."""
-        known = {run.path: number for number, run in enumerate(self.runs, start=1)}
-        if runs is None:
-            return list(known.values())
-        numbers = []
-        for run in runs:
-            if not isinstance(run, Run) or run.path not in known:
-                raise RunNotFoundError(
-                    f"{run.generate_title() if isinstance(run, Run) else repr(run)} is no run of "
-                    f"{self.name}",
-                    "choose some with find_runs",
-                )
-            numbers.append(known[run.path])
-        if not numbers:
-            raise ConfigError("no runs were chosen", "name some, or leave runs out for all")
-        return list(dict.fromkeys(numbers))
 
     def _check_not_empty(self) -> None:
         if not self._params:

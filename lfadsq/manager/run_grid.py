@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
-from lfadsq.errors import RunNotFoundError
+from lfadsq.errors import ConfigError, RunNotFoundError
 from lfadsq.manager.datasets import Dataset, DatasetCollection
 from lfadsq.manager.finding import (
     ParamsSearch,
@@ -40,6 +40,8 @@ class RunGrid(ABC):
     ConfigError
         If the version is none.
     """
+
+    name: str
 
     def __init__(self, dataset_collection: DatasetCollection, version: int) -> None:
         self.dataset_collection = dataset_collection
@@ -251,3 +253,21 @@ class RunGrid(ABC):
                 f"{listed([one.param_hash_string for one in self.params])}",
             )
         return found
+
+    def _numbers_of(self, runs: Iterable[Run] | None) -> list[int]:
+        """Give the numbers of runs, from 1, in the order given."""
+        known = {run.path: number for number, run in enumerate(self.runs, start=1)}
+        if runs is None:
+            return list(known.values())
+        numbers = []
+        for run in runs:
+            if not isinstance(run, Run) or run.path not in known:
+                raise RunNotFoundError(
+                    f"{run.generate_title() if isinstance(run, Run) else repr(run)} is no run of "
+                    f"{self.name}",
+                    "choose some with find_runs",
+                )
+            numbers.append(known[run.path])
+        if not numbers:
+            raise ConfigError("no runs were chosen", "name some, or leave runs out for all")
+        return list(dict.fromkeys(numbers))

@@ -22,7 +22,7 @@ from lfadsq.watching.run_costs import read_run_costs
 from lfadsq.watching.run_status import RunState, RunStatus
 
 if TYPE_CHECKING:
-    from lfadsq.manager.compared_runs import ComparedRuns
+    from lfadsq.manager.collection_results import CollectionResults
     from lfadsq.results.posterior_means import PosteriorMeans
 
 __all__ = ["HeldOut", "OnScored", "read_sweep", "varying_names"]
@@ -47,7 +47,7 @@ _OVER = frozenset(
 
 
 def read_sweep(
-    collection: ComparedRuns,
+    collection: CollectionResults,
     *,
     runs: Iterable[Run] | None = None,
     by: str | None = None,
@@ -60,7 +60,7 @@ def read_sweep(
 
     Parameters
     ----------
-    collection : ComparedRuns
+    collection : CollectionResults
     runs, by, quick, held_out, smoothing_ms
         As there.
     on_scored : callable, optional

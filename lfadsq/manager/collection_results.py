@@ -1,4 +1,4 @@
-"""`ComparedRuns`: the part of a run collection that compares what its runs came to."""
+"""`CollectionResults`: the part of a run collection that reads what its runs came to."""
 
 from __future__ import annotations
 
@@ -15,20 +15,16 @@ if TYPE_CHECKING:
 
     from lfadsq.results.comparison import SweepComparison
 
-__all__ = ["ComparedRuns"]
+__all__ = ["CollectionResults"]
 
 
-class ComparedRuns(RunGrid):
-    """A `RunGrid` whose runs lie in a folder, and can be compared."""
+class CollectionResults(RunGrid):
+    """Compares and exports the runs of a `RunGrid` that lies in a folder."""
 
     @property
     @abstractmethod
     def path(self) -> Path:
         """The folder of the collection."""
-
-    @abstractmethod
-    def _numbers_of(self, runs: Iterable[Run] | None) -> list[int]:
-        """Give the numbers of runs, from 1, in the order given."""
 
     def compare(
         self,
@@ -91,3 +87,81 @@ class ComparedRuns(RunGrid):
             smoothing_ms=smoothing_ms,
             on_scored=on_scored,
         )
+
+    def export_results_to_h5(
+        self,
+        folder: str | Path | None = None,
+        *,
+        runs: Iterable[Run] | None = None,
+        force: bool = False,
+    ) -> list[Path]:
+        """Write results of all runs as ``exportResultsToH5`` of MATLAB does.
+
+        Parameters
+        ----------
+        folder : str or Path, optional
+            Where to; by default ``posterior_means_export`` in the folder of the collection.
+        runs : iterable of Run, optional
+            Only these.
+        force : bool, default False
+            Replace files that are there.
+
+        Returns
+        -------
+        list of Path
+            What was written: for each run, in a folder of its name, ``modelTrainedParams.h5`` and
+            ``posteriorMeans_<dataset>.h5``.
+
+        Raises
+        ------
+        ConfigError, RunNotFoundError, ResultError, StorageError
+            As `export` does.
+        """
+        return self.export("h5", folder, runs=runs, force=force)
+
+    def export(
+        self,
+        to: str,
+        folder: str | Path | None = None,
+        *,
+        runs: Iterable[Run] | None = None,
+        force: bool = False,
+        **choices: Any,
+    ) -> list[Path]:
+        """Write results of runs in the format of another tool, as ``lfadsq export`` does.
+
+        Parameters
+        ----------
+        to : {"h5", "mat", "netcdf", "nwb", "zip"}
+            The format.
+        folder : str or Path, optional
+            Where to; by default ``posterior_means_export`` in the folder of the collection. Each
+            run has a folder in it, ``<run name>``; ``param_<HASH>/<run name>`` where runs have
+            several settings.
+        runs : iterable of Run, optional
+            Only these; all have to be trained.
+        force : bool, default False
+            Replace files that are there.
+        **choices
+            As in `Run.export`.
+
+        Returns
+        -------
+        list of Path
+            What was written, each file complete.
+
+        Raises
+        ------
+        ConfigError
+            If a file is there already, or a choice cannot be. Nothing was written.
+        RunNotFoundError
+            If one of `runs` is not of this collection, or has no such dataset.
+        ResultError
+            If a run is not trained, or results are damaged.
+        StorageError
+            If a file cannot be read or written. Those before are complete.
+        """
+        from lfadsq.manager.exporting import export_runs
+
+        chosen = [self.runs[number - 1] for number in self._numbers_of(runs)]
+        return export_runs(chosen, to, folder, of_collection=True, force=force, **choices)
