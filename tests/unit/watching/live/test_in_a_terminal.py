@@ -17,7 +17,7 @@ import pytest
 
 from lfadsq.queue.status import TaskState
 
-from .terminal import ROOT, Terminal, watch_words
+from .terminal import ROOT, Screen, Terminal, watch_words
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*(?<![0-9])(3[0-7]|4[0-7]|9[0-7]|38|48)(;[0-9;]*)?m")
 
@@ -112,6 +112,10 @@ def test_without_colour_and_in_ascii_it_says_the_same(sweep: Any, open_view: Any
         terminal.wait_for("1 failed: ")
         terminal.wait_for("q:quit")
     assert coloured.screen() == plain.screen()
+    byte_by_byte = Screen(80, 24)
+    for byte in coloured.raw:
+        byte_by_byte.feed(bytes([byte]))
+    assert byte_by_byte.lines() == coloured.screen(), "what we see must not hang on how it comes"
     assert _COLOUR.search(coloured.raw)
     assert not _COLOUR.search(plain.raw)
     assert plain.raw.isascii()
